@@ -1,0 +1,11 @@
+"""The answer styles `boxed` and `tags`."""
+
+from warmrl.api import Register, hookimpl
+from warmrl_answers.config import BoxedConfig, TagsConfig
+
+
+@hookimpl
+def warmrl_register_answer_styles(register: Register) -> None:
+    """Add both styles."""
+    register("boxed", config=BoxedConfig, implementation="warmrl_answers.boxed:Boxed", revision="1")
+    register("tags", config=TagsConfig, implementation="warmrl_answers.tags:Tags", revision="1")

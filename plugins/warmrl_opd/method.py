@@ -1,0 +1,56 @@
+"""On-policy distillation as a source of groups (the student's samples, scored by the teacher) and a loss."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from warmrl.api import Group, Method
+from warmrl.engine.api import Divergence, HeadOutput, Row, TokenLoss
+from warmrl_opd.config import OPDConfig
+from warmrl_opd.loss import sampled_token_loss
+
+
+class OPD(Method[OPDConfig]):
+    """Moves the student towards its teacher on the student's own samples."""
+
+    def prepare(self) -> None:
+        """Load the teacher and compare it with the student; refuses a vocabulary that doesn't fit."""
+        self.teacher = self.stage.teacher(self.config.teacher)
+
+    def groups(self, step: int) -> list[Group]:
+        """The student's completions, with what the teacher says of each token."""
+        config = self.config
+        groups = self.stage.sample(
+            self.stage.draw(step),
+            config.samples_per_prompt,
+            step,
+            max_tokens=config.max_tokens,
+            temperature=config.temperature,
+        )
+        self.teacher.score(groups, "sampled" if config.divergence == "sampled" else "full")
+        return groups
+
+    def loss(self, batch: Row) -> Divergence | TokenLoss:
+        """The exact divergence over the vocabulary, or its sampled-token form."""
+        config, columns = self.config, batch.columns
+        if config.divergence != "sampled":
+            return Divergence(
+                columns["teacher_hidden"],
+                self.teacher.head_weight,
+                columns["weight"],
+                direction=config.divergence,
+                beta=config.beta,
+            )
+
+        def fn(logprob: Tensor, _entropy: Tensor, rows: slice) -> Tensor:
+            old = columns["old_logprob"][rows] if "old_logprob" in columns else logprob.detach()
+            teacher, weight = columns["teacher_logprob"][rows], columns["weight"][rows]
+            return sampled_token_loss(logprob, old, teacher, weight, clamp=config.clamp)
+
+        return TokenLoss(fn)
+
+    def token_metrics(self, batch: Row, output: HeadOutput) -> dict[str, float]:
+        """The log-ratio of the sampled tokens, in the sampled form (the exact forms log their divergence)."""
+        if "teacher_logprob" not in batch.columns:
+            return {}
+        return {"log_ratio": float((output.logprob - batch.columns["teacher_logprob"]).sum())}

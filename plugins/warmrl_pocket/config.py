@@ -1,0 +1,92 @@
+"""Recipe tables of the pocket: its two datasets and the warm start that trains its models from nothing."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from warmrl.api import Config, DatasetConfig, MethodConfig
+
+SIZES = {"pretrain": 3000, "train": 3000, "validation": 300, "test": 300}
+
+
+class PocketConfig(DatasetConfig):
+    """Settings of a pocket dataset."""
+
+    split: Literal["pretrain", "train", "validation", "test"] = "train"
+    """Splits share no label combination; `pretrain` is what the pocket models have seen."""
+    size: Annotated[int | None, Field(ge=1)] = None
+    """How many problems to draw; by default 3000, and 300 for `validation` and `test`."""
+    seed: int = 0
+    """Draws other problems of the same splits."""
+    kinds: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Only these kinds; empty: all of them."""
+
+    @property
+    def length(self) -> int:
+        """How many problems there are after `limit`."""
+        size = self.size or SIZES[self.split]
+        return size if self.limit is None else min(size, self.limit)
+
+
+class GeometryConfig(PocketConfig):
+    """Plane figures: rectangle area and perimeter, circle diameter, triangle angle and perimeter, segment."""
+
+
+class ChartsConfig(PocketConfig):
+    """Three-bar charts: sum, maximum, range. Out of domain for the pocket models."""
+
+
+class Phase(Config):
+    """One phase of pretraining: so many steps under a cosine schedule of its own."""
+
+    steps: Annotated[int, Field(ge=0)]
+    """Optimizer steps."""
+    rows: Annotated[int, Field(ge=1)]
+    """Images (glyphs), packed rows (text) or problems (clean, mixed) in a step."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Peak; reached after 20 steps, then a cosine to zero."""
+
+
+class PretrainConfig(MethodConfig):
+    """Trains a randomly initialised pocket model in five phases: glyphs, text, reading, clean traces, mixed traces."""
+
+    data: str | list[str] = []
+    """Unused: figures are drawn as training goes, from label combinations of the split `pretrain`."""
+    steps: Annotated[int, Field(ge=1)] = 1800
+    """The sum of the phases' steps."""
+    betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.98)
+    """AdamW's betas; a short memory of squares suits runs of hundreds of steps."""
+    glyphs: Phase = Phase(steps=300, rows=32, learning_rate=3e-3)
+    """Reading labels off cells: a linear probe on the image features. Without it nothing else learns to look."""
+    text: Phase = Phase(steps=300, rows=64, learning_rate=4e-3)
+    """Arithmetic and the words of questions, without images."""
+    reading: Phase = Phase(steps=300, rows=32, learning_rate=3e-3)
+    """Writing down the numbers that an image shows."""
+    clean: Phase = Phase(steps=700, rows=32, learning_rate=3e-3)
+    """Figures with traces that are nearly always right."""
+    mixed: Phase = Phase(steps=200, rows=32, learning_rate=9e-4)
+    """Figures with traces of many styles, often untagged or wrong: what makes a base rather than a teacher."""
+
+    @model_validator(mode="after")
+    def _steps_are_the_phases(self) -> PretrainConfig:
+        total = sum(phase.steps for phase in self.phases.values())
+        if self.steps != total:
+            raise ValueError(f"`steps` is the sum of the phases' steps, {total} here")
+        return self
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        """The phases in order."""
+        names = ("glyphs", "text", "reading", "clean", "mixed")
+        return {name: getattr(self, name) for name in names}
+
+    def locate(self, step: int) -> tuple[str, int]:
+        """The phase that a step belongs to, and the step's number inside it, from zero."""
+        ends = accumulate(phase.steps for phase in self.phases.values())
+        for (name, phase), end in zip(self.phases.items(), ends, strict=True):
+            if step < end:
+                return name, step - end + phase.steps
+        raise ValueError(f"step {step} is beyond the last phase")

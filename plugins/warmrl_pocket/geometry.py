@@ -1,0 +1,175 @@
+"""The dataset `pocket_geometry`: plane figures with labelled lengths and angles, and one number asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import combinations_with_replacement as multisets
+
+from warmrl.api import Dataset, Problem
+from warmrl_pocket.config import GeometryConfig
+from warmrl_pocket.kinds import Kind, Labels, figures
+from warmrl_pocket.render import Canvas, Point
+from warmrl_pocket.traces import gold
+
+REVISION = "1"
+
+
+def area(labels: Labels) -> list[str]:
+    """Width times height."""
+    a, b = labels
+    return [f"{a} * {b} = {a * b}"]
+
+
+def rectangle_perimeter(labels: Labels) -> list[str]:
+    """Twice the sum of the sides."""
+    a, b = labels
+    return [f"{a} + {b} = {a + b}", f"2 * {a + b} = {2 * (a + b)}"]
+
+
+def diameter(labels: Labels) -> list[str]:
+    """Twice the radius."""
+    return [f"2 * {labels[0]} = {2 * labels[0]}"]
+
+
+def third_angle(labels: Labels) -> list[str]:
+    """What two angles leave of 180 degrees."""
+    a, b = labels
+    return [f"180 - {a} - {b} = {180 - a - b}"]
+
+
+def triangle_perimeter(labels: Labels) -> list[str]:
+    """The sum of three sides."""
+    a, b, c = labels
+    return [f"{a} + {b} + {c} = {a + b + c}"]
+
+
+def remainder(labels: Labels) -> list[str]:
+    """The whole less the known part; labels are (whole, part)."""
+    whole, part = labels
+    return [f"{whole} - {part} = {whole - part}"]
+
+
+def draw_rectangle(canvas: Canvas, labels: Labels) -> None:
+    """A rectangle in the middle, its width above or below, its height at the left or right."""
+    rng, (width, height) = canvas.rng, labels
+    # Proportions hint at the labels without giving them away.
+    across, down = (16 + 6 * side / max(labels) + rng.uniform(0, 1) for side in labels)
+    canvas.outline([(48 + i * across, 48 + j * down) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
+    canvas.label((int(rng.choice((0, 3))), int(rng.integers(1, 3))), str(width))
+    canvas.label((int(rng.integers(1, 3)), int(rng.choice((0, 3)))), str(height))
+
+
+def draw_circle(canvas: Canvas, labels: Labels) -> None:
+    """A circle with one radius, whose length stands beside it."""
+    rng = canvas.rng
+    radius = rng.uniform(36, 44)
+    right, below = int(rng.integers(2)), int(rng.integers(2))
+    canvas.circle((48, 48), radius)
+    canvas.line((48, 48), (48 + radius * (2 * right - 1), 48), 0.5)
+    canvas.label((1 + below, 1 + right), str(labels[0]))
+
+
+def _triangle(canvas: Canvas) -> tuple[list[Point], bool]:
+    """Outline a triangle in the middle; returns its left, right and third corner, and whether it points up."""
+    rng = canvas.rng
+    up = bool(rng.integers(2))
+    base, tip = (70, 26) if up else (26, 70)
+    corners = [(26.0, float(base)), (70.0, float(base)), (rng.uniform(34, 62), float(tip))]
+    canvas.outline(corners)
+    return corners, up
+
+
+def draw_angles(canvas: Canvas, labels: Labels) -> None:
+    """A triangle with two of its angles labelled and the third marked `?`."""
+    rng = canvas.rng
+    corners, up = _triangle(canvas)
+    base, tip = (3, 0) if up else (0, 3)
+    cells = [(base, 0), (base, 3), (tip, 1 if corners[2][0] < 48 else 2)]
+    unknown = int(rng.integers(3))
+    texts = [str(label) for label in labels]
+    texts.insert(unknown, "?")
+    for i, (cell, text) in enumerate(zip(cells, texts, strict=True)):
+        canvas.arc(corners[i], corners[i - 1], corners[i - 2])
+        canvas.label(cell, text)
+
+
+def draw_sides(canvas: Canvas, labels: Labels) -> None:
+    """A triangle with the lengths of its three sides."""
+    _, up = _triangle(canvas)
+    row = int(canvas.rng.integers(1, 3))
+    cells = [(row, 0), (row, 3), (3 if up else 0, int(canvas.rng.integers(1, 3)))]
+    for cell, label in zip(cells, labels, strict=True):
+        canvas.label(cell, str(label))
+
+
+def draw_segment(canvas: Canvas, labels: Labels) -> None:
+    """A segment in two parts: one labelled, one marked `?`, and the length of the whole under a bracket."""
+    rng, (whole, part) = canvas.rng, labels
+    below, known_left = bool(rng.integers(2)), bool(rng.integers(2))
+    cut = 48 + (1 if known_left else -1) * 40 * (part / whole - 0.5)
+    canvas.line((6, 48), (90, 48))
+    for x in (6, cut, 90):
+        canvas.line((x, 43), (x, 53))
+    parts, total, bracket = (1, 3, 68) if below else (2, 0, 28)
+    inward = -5 if below else 5
+    canvas.line((6, bracket), (90, bracket), 0.35)
+    for x in (6, 90):
+        canvas.line((x, bracket), (x, bracket + inward), 0.35)
+    known, unknown = (0, 3) if known_left else (3, 0)
+    canvas.label((parts, known), str(part))
+    canvas.label((parts, unknown), "?")
+    canvas.label((total, int(rng.integers(1, 3))), str(whole))
+
+
+SIDES = range(2, 13)
+ANGLES = range(25, 90, 5)
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("rectangle_area", "area of rectangle ?", tuple(multisets(SIDES, 2)), area, draw_rectangle),
+        Kind(
+            "rectangle_perimeter",
+            "perimeter of rectangle ?",
+            tuple(multisets(SIDES, 2)),
+            rectangle_perimeter,
+            draw_rectangle,
+        ),
+        Kind("circle_diameter", "diameter of circle ?", tuple((r,) for r in range(2, 50)), diameter, draw_circle),
+        Kind("triangle_angle", "angle of triangle ?", tuple(multisets(ANGLES, 2)), third_angle, draw_angles),
+        Kind(
+            "triangle_perimeter",
+            "perimeter of triangle ?",
+            tuple(multisets(range(2, 10), 3)),
+            triangle_perimeter,
+            draw_sides,
+        ),
+        Kind(
+            "segment",
+            "length of segment ?",
+            tuple((whole, part) for whole in range(6, 31) for part in range(2, whole - 1)),
+            remainder,
+            draw_segment,
+            shuffled=False,
+        ),
+    )
+}
+
+
+class PocketGeometry(Dataset[GeometryConfig]):
+    """Figures drawn from a seed, at any size; splits share no label combination."""
+
+    @cached_property
+    def _problems(self) -> list[Problem]:
+        c = self.config
+        drawn = figures("pocket_geometry", KINDS, c.kinds, c.split, c.seed, c.length)
+        return [figure.problem(gold(figure)) for figure in drawn]
+
+    def problems(self) -> Sequence[Problem]:
+        """The figures of the split, as problems whose `cluster` is the label combination."""
+        return self._problems
+
+    def fingerprint(self) -> str:
+        """The generator's revision with every setting that it depends on."""
+        c = self.config
+        return f"pocket_geometry@{REVISION}/{c.seed}/{c.split}/{c.length}/{'+'.join(c.kinds)}"

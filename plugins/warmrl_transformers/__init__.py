@@ -1,0 +1,12 @@
+"""The sampler `transformers`: samples from the policy's own weights, prompts computed once."""
+
+from warmrl.api import Register, hookimpl
+from warmrl_transformers.config import TransformersConfig
+
+
+@hookimpl
+def warmrl_register_samplers(register: Register) -> None:
+    """Add the sampler."""
+    register(
+        "transformers", config=TransformersConfig, implementation="warmrl_transformers.sampler:Transformers", revision="1"
+    )

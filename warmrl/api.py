@@ -1,0 +1,63 @@
+"""Everything a plugin needs to register itself, without torch: base classes, config, the hook marker."""
+
+import pluggy
+
+from warmrl.domain.answer import AnswerStyle
+from warmrl.domain.config import Choice, Config, DatasetChoice, RewardChoice, TeacherChoice
+from warmrl.domain.dataset import Dataset, DatasetConfig
+from warmrl.domain.errors import DataError, PluginError, RecipeError, StorageError, UsageError, WarmrlError
+from warmrl.domain.group import Completion, Group
+from warmrl.domain.method import Curator, Method
+from warmrl.domain.metric import Metric
+from warmrl.domain.names import MetricName
+from warmrl.domain.problem import Image, Message, Problem, Text
+from warmrl.domain.reward import Reward, RewardConfig
+from warmrl.domain.sample import Sample, Value
+from warmrl.domain.sampler import Request, Sampler, SamplerConfig
+from warmrl.domain.stages import NOT_SEMANTIC, CuratorConfig, MethodConfig, StageConfig
+from warmrl.domain.teacher import Teacher, TeacherConfig
+from warmrl.plugin.spec import Register
+
+hookimpl = pluggy.HookimplMarker("warmrl")
+
+__all__ = [
+    "NOT_SEMANTIC",
+    "AnswerStyle",
+    "Choice",
+    "Completion",
+    "Config",
+    "Curator",
+    "CuratorConfig",
+    "DataError",
+    "Dataset",
+    "DatasetChoice",
+    "DatasetConfig",
+    "Group",
+    "Image",
+    "Message",
+    "Method",
+    "MethodConfig",
+    "Metric",
+    "MetricName",
+    "PluginError",
+    "Problem",
+    "RecipeError",
+    "Register",
+    "Request",
+    "Reward",
+    "RewardChoice",
+    "RewardConfig",
+    "Sample",
+    "Sampler",
+    "SamplerConfig",
+    "StageConfig",
+    "StorageError",
+    "Teacher",
+    "TeacherChoice",
+    "TeacherConfig",
+    "Text",
+    "UsageError",
+    "Value",
+    "WarmrlError",
+    "hookimpl",
+]

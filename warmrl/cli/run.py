@@ -1,0 +1,87 @@
+"""`warmrl run`: run a recipe, or go on with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from warmrl.engine.recipe_file import RecipeFile
+
+Recipe = Annotated[Path, typer.Argument(help="The recipe, a TOML file (or a resolved one, JSON).", metavar="RECIPE")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Change a key: stage.rl.steps=20.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder (default: ./runs/NAME).")]
+
+
+def run(
+    recipe: Recipe,
+    out: Out = None,
+    sets: Sets = None,
+    processes: Annotated[int | None, typer.Option(help="Processes to run on (default: the recipe's).", min=1)] = None,
+    tracker: Annotated[str | None, typer.Option(help="Also log to an accelerate tracker: tensorboard, wandb, …")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run (as `warmrl plan`).")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let a model repository's own code run.")
+    ] = False,
+) -> None:
+    """Run a recipe; the same command after a kill goes on where it was, and again reuses everything."""
+    from warmrl.engine.signals import Stopping
+
+    stopping = Stopping()
+    from warmrl.cli.plan import show_plan
+    from warmrl.engine import recipe_file
+
+    file = recipe_file.read(recipe, sets or [])
+    if dry_run:
+        show_plan(file, out, as_json)
+        return
+    count = processes or file.recipe.launch.processes
+    folder = folder_of(file, out)
+    start_checks(file, folder)
+    from warmrl.engine import launch
+
+    if count > 1 and not launch.launched():
+        raise typer.Exit(launch.start(count, sys.argv[1:], stopping))
+    with launch.quiet(not launch.is_first()):
+        report = execute(file, folder, stopping, tracker, trust_remote_code)
+    if as_json and launch.is_first():
+        print(json.dumps(report))  # noqa: T201
+
+
+def folder_of(file: RecipeFile, out: Path | None) -> Path:
+    """The run folder: `--out`, or the recipe's name under the default folder."""
+    from warmrl.engine.run_place import home
+
+    return out or home() / file.recipe.name
+
+
+def start_checks(file: RecipeFile, folder: Path) -> None:
+    """What can be refused before anything heavy is loaded or written."""
+    from warmrl.engine.run_place import claim, home
+    from warmrl.engine.storage import require_space
+
+    claim(folder, file.recipe.name)
+    require_space(folder)
+    require_space(home())
+
+
+def execute(file: RecipeFile, folder: Path, stopping: Any, tracker: str | None, allow_code: bool) -> dict[str, Any]:
+    """Load the engine and run."""
+    from warmrl.cli.display import progress_for
+    from warmrl.cli.summary import summarise
+    from warmrl.engine.entries import Entries
+    from warmrl.engine.experiment import Experiment
+    from warmrl.engine.run_folder import RunFolder
+    from warmrl.engine.run_place import home
+    from warmrl.engine.tracking import Tracker
+
+    entries = Entries(file, home() / "store")
+    with progress_for(file) as progress, Tracker(tracker, folder) as tracked:
+        experiment = Experiment(entries, RunFolder(folder, tracked), progress, stopping, allow_code)
+        report = experiment.run()
+    return summarise(report, experiment, folder) if experiment.processes.first else {}

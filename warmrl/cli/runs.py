@@ -1,0 +1,82 @@
+"""`warmrl runs`: list finished and unfinished runs, show one, remove what nothing refers to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(help="See and prune runs.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_runs(as_json: Json = False) -> None:
+    """Every run of the default folder."""
+    from warmrl.engine.run_place import home, known_run
+
+    rows = [
+        {"run": str(one.parent), "name": known_run(one.parent).get("name"), "state": known_run(one.parent).get("state"),
+         "stages": list(known_run(one.parent).get("stages", {}))}
+        for one in sorted(home().glob("*/run.json"))
+    ]  # fmt: skip
+    if as_json:
+        print(json.dumps(rows))  # noqa: T201
+        return
+    table = Table("run", "recipe", "state", "stages")
+    for row in rows:
+        table.add_row(row["run"], row["name"], row["state"], ", ".join(row["stages"]))
+    Console().print(table)
+
+
+@app.command()
+def show(run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]) -> None:
+    """A run's report as Markdown."""
+    from warmrl.domain.errors import UsageError
+
+    try:
+        print((run / "report.md").read_text())  # noqa: T201
+    except OSError:
+        raise UsageError(f"{run} holds no finished run (no report.md); run its recipe to the end first.") from None
+
+
+@app.command()
+def prune(
+    really: Annotated[bool, typer.Option("--yes", help="Remove; without it only say what would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove store entries that no run of the default folder refers to."""
+    from warmrl.engine.run_place import home, known_run
+
+    runs = [one.parent for one in home().glob("*/run.json")]
+    kept = {(run / one["store"]).resolve() for run in runs for one in known_run(run).get("stages", {}).values()}
+    kept |= {link.resolve().parent for run in runs for link in run.glob("evaluations/*/samples.jsonl")}
+    store = home() / "store"
+    loose = [one for one in sorted(store.glob("*")) if one.is_dir() and one.resolve() not in kept]
+    sizes = {str(one): size(one) for one in loose}
+    for one in loose if really else []:
+        shutil.rmtree(one)
+        one.with_name(f".{one.name}.lock").unlink(missing_ok=True)
+    tell(sizes, really, as_json)
+
+
+def tell(sizes: dict[str, int], really: bool, as_json: bool) -> None:
+    """Say what went, or would go."""
+    if as_json:
+        found: dict[str, Any] = {"removed": really, "entries": sizes}
+        print(json.dumps(found))  # noqa: T201
+        return
+    for name, count in sizes.items():
+        print(f"{count / 2**20:8.1f} MiB  {name}")  # noqa: T201
+    what = "removed" if really else "would be removed (add --yes)"
+    print(f"{len(sizes)} entries, {sum(sizes.values()) / 2**20:.1f} MiB {what}.")  # noqa: T201
+
+
+def size(folder: Path) -> int:
+    """Bytes of a folder's files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,42 @@
+"""The dataset kind: problems with stable ids, in splits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import Field
+
+from warmrl.domain.config import Config
+from warmrl.domain.problem import Problem
+
+
+class DatasetConfig(Config):
+    """Settings of any dataset."""
+
+    split: str = "train"
+    """Which split to read."""
+    limit: Annotated[int | None, Field(ge=1)] = None
+    """Take only the first `limit` problems."""
+
+
+C = TypeVar("C", bound=DatasetConfig)
+
+
+class Dataset(ABC, Generic[C]):
+    """Problems of one split, in a fixed order. Images are opened lazily by `Image.load`.
+
+    Raises `DataError` (file, row, rule, fix) for what can't be read, from the constructor or `problems`.
+    """
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+    @abstractmethod
+    def problems(self) -> Sequence[Problem]:
+        """Every problem of the split, after `limit`. Ids are unique and never change between runs."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Changes whenever a problem would: a content hash, or a pinned revision with the generator's version."""

@@ -1,0 +1,49 @@
+"""The one spelling of a metric (`pass@16`) and of a checkpoint (`stage`, `stage@step`, `RUN#stage@step`)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """A metric as a recipe spells it: a plugin's name and, for some, the number of samples k it speaks of."""
+
+    name: str
+    k: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> MetricName:
+        """Read `accuracy` or `pass@16`. Raises ValueError with a sentence when it is neither, or k is zero."""
+        found = re.fullmatch(r"([a-z][a-z0-9_/]*)(?:@([0-9]+))?", text)
+        if not found:
+            raise ValueError(f"`{text}` is no metric: write a name, or a name and a number of samples, as `pass@16`")
+        k = int(found[2]) if found[2] else None
+        if k == 0:
+            raise ValueError(f"`{text}`: k is at least 1")
+        return cls(found[1], k)
+
+    def __str__(self) -> str:
+        return self.name if self.k is None else f"{self.name}@{self.k}"
+
+
+@dataclass(frozen=True)
+class CheckpointName:
+    """A policy of a run: the stage that made it (or `base`), and the step; None is the stage's end."""
+
+    stage: str
+    step: int | None = None
+    run: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> CheckpointName:
+        """Read `rl`, `rl@60` or `runs/x#rl@60`. Raises ValueError with a sentence otherwise."""
+        found = re.fullmatch(r"(?:(.+)#)?([A-Za-z_][A-Za-z0-9_-]*)(?:@([0-9]+))?", text)
+        if not found:
+            raise ValueError(f"`{text}` is no checkpoint: write `stage`, `stage@step` or `RUN#stage@step`")
+        return cls(found[2], int(found[3]) if found[3] else None, found[1])
+
+    def __str__(self) -> str:
+        run = f"{self.run}#" if self.run else ""
+        return f"{run}{self.stage}" + ("" if self.step is None else f"@{self.step}")

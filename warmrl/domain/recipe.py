@@ -1,0 +1,85 @@
+"""The schema of a recipe: what a whole experiment is, apart from what plugins add to it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from warmrl.domain.config import (
+    AnswerChoice,
+    Config,
+    DatasetChoice,
+    RewardChoice,
+    SamplerChoice,
+    StageChoice,
+)
+from warmrl.domain.stages import NOT_SEMANTIC
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+
+
+class ModelTable(Config):
+    """The model every stage starts from."""
+
+    path: str
+    """A folder, a Hub id, a named checkpoint of a plugin (`pocket:base`), or `RUN#stage@step`."""
+    revision: str | None = None
+    """Commit of a Hub id; resolved and pinned in the resolved recipe."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the forward pass. Master weights are float32 under full fine-tuning."""
+    min_pixels: Annotated[int | None, Field(ge=1)] = None
+    """Smallest image the processor makes, in pixels (families that take it)."""
+    max_pixels: Annotated[int | None, Field(ge=1)] = None
+    """Largest image the processor makes, in pixels (families that take it)."""
+
+
+class EvalTable(Config):
+    """What is measured, where, and how much of it."""
+
+    at: list[str] = []
+    """Checkpoints to evaluate: `base`, `stage`, `stage@step`. Empty: the base and the end of every training stage."""
+    metrics: list[str] = ["accuracy", "pass@1"]
+    """Metrics, in the one spelling: `pass@16`."""
+    samples: Annotated[int, Field(ge=1)] = 16
+    """Sampled answers per problem, at temperature 1 and without truncation (Chen 2021 needs n >= k)."""
+    max_tokens: Annotated[int, Field(ge=1)] = 1024
+    """Longest answer."""
+    seed: int = 0
+    """Its own seed: one base evaluation serves every seed of a study."""
+    interval: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Confidence level of intervals over problems."""
+    bootstrap: Annotated[int, Field(ge=200)] = 10_000
+    """Bootstrap draws of an interval (BCa)."""
+
+
+class LaunchTable(Config):
+    """How a run is spread over processes; never changes what is computed."""
+
+    processes: Annotated[int, Field(ge=1)] = 1
+    """Processes that `warmrl run` starts (torch distributed)."""
+
+
+class Recipe(Config):
+    """One experiment. Tables that repeat are named; order follows from references."""
+
+    version: Literal[1]
+    """The recipe format."""
+    name: Name
+    """Names the run folder; never part of a stage's key."""
+    seed: int = 0
+    """Seed of every stage."""
+    plugins: list[str] = []
+    """One-file plugins beside the recipe (`./my_reward.py`), trusted by `warmrl plugin trust`."""
+    model: ModelTable
+    answer: AnswerChoice
+    data: dict[Name, DatasetChoice] = {}
+    reward: dict[Name, RewardChoice] = {}
+    sampler: SamplerChoice = Field(default={"use": "transformers"}, validate_default=True)
+    """What generates rollouts and evaluation samples."""
+    stage: dict[Name, StageChoice]
+    suite: dict[Name, DatasetChoice] = {}
+    grader: RewardChoice = Field(default={"use": "math"}, validate_default=True)
+    """The reward that says whether an answer of an evaluation is right (1: right)."""
+    eval: EvalTable = EvalTable()
+    launch: Annotated[LaunchTable, Field(json_schema_extra=NOT_SEMANTIC)] = LaunchTable()

@@ -1,0 +1,67 @@
+"""Settings that every stage shares: where it starts, what it reads, and how it optimises."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from warmrl.domain.config import Config
+
+# Fields under this marker never change results, so they are left out of a stage's key.
+NOT_SEMANTIC: dict[str, Any] = {"semantic": False}
+
+
+class StageConfig(Config):
+    """Settings of any stage, whichever plugin runs it."""
+
+    policy: str = "base"
+    """The stage whose policy this one starts from (`stage` or `stage@step`); `base` is the recipe's model."""
+    data: str | list[str] = "train"
+    """A `[data.*]` table, a list of them (concatenated), or a curator stage."""
+
+
+    reads: ClassVar[frozenset[str]] = frozenset({"reward", "sampler"})
+    """Which of the recipe's shared tables change what the stage makes; the others stay out of its key."""
+
+    def teacher_needs(self) -> tuple[str, ...]:
+        """What the stage needs of its `teacher`: `generates`, `full`, `top-k`, `sampled`; checked before it runs."""
+        return ()
+
+
+class CuratorConfig(StageConfig):
+    """Settings of a stage that makes a dataset."""
+
+
+class MethodConfig(StageConfig):
+    """Settings of a stage that trains a policy."""
+
+    steps: Annotated[int, Field(ge=1)] = 100
+    """Rollouts (for SFT: batches). Each feeds `updates_per_rollout` optimizer steps."""
+    prompts_per_step: Annotated[int, Field(ge=1)] = 16
+    """Prompts drawn for each step."""
+    updates_per_rollout: Annotated[int, Field(ge=1)] = 1
+    """Optimizer updates made from each step's groups; more than one needs the old log-probabilities."""
+    normalise: Literal["token", "sequence"] = "token"
+    """The loss is a mean over all trained tokens of an update (DAPO, EasyR1), or over completions of their token
+    means (GRPO's paper)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
+    """Peak learning rate of AdamW. 1e-6: EasyR1's and verl's published setting for 7B full fine-tuning."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Learning-rate schedule after warm-up; `constant` is EasyR1's."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of optimizer updates over which the learning rate rises linearly from zero."""
+    betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.999)
+    """AdamW's betas (EasyR1)."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decoupled weight decay (EasyR1)."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are clipped to this global norm (EasyR1)."""
+    max_tokens: Annotated[int, Field(ge=1)] = 1024
+    """Longest completion, in tokens, that the policy may sample."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Sampling temperature of rollouts."""
+    token_budget: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 16384
+    """Most tokens packed into one forward pass; changes memory and speed, never results beyond rounding."""
+    checkpoint_every: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 20
+    """Steps between checkpoints of a stage."""

@@ -1,0 +1,63 @@
+"""The teacher kind: a model that generates text, or scores a student's tokens, or both."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from warmrl.domain.config import Config
+from warmrl.domain.group import Completion, Group
+from warmrl.domain.problem import Problem
+
+Scores = Literal["full", "top-k", "sampled"]
+
+
+class TeacherConfig(Config):
+    """Settings of any teacher, and what it can do (known without loading it, so `recipe check` can refuse).
+
+    `generates`: `generate` works. `scores`: what `score` can give, strongest first: `full` (hidden states of the
+    last layer and the output head, so that any divergence over the whole vocabulary is exact), `top-k` (the top-k
+    log-probabilities and the mass of the rest) or `sampled` (the log-probability of each sampled token).
+    """
+
+    generates: ClassVar[bool] = False
+    scores: ClassVar[tuple[Scores, ...]] = ()
+
+
+C = TypeVar("C", bound=TeacherConfig)
+
+
+class Teacher(ABC, Generic[C]):
+    """A model that generates text, or scores a student's tokens. Its config class says what it can do."""
+
+    def __init__(self, config: C, engine: Any) -> None:
+        self.config = config
+        self.engine = engine
+
+    def preflight(self, student: Any) -> list[str]:
+        """Findings about using this teacher for `student` (an engine `Policy`), a sentence each.
+
+        Raises `UsageError` when it cannot be used at all (its tokens differ from the student's).
+        """
+        return []
+
+    def fingerprint(self) -> str:
+        """Changes whenever the teacher's answers would: revision or content hash of its weights."""
+        raise NotImplementedError
+
+    def generate(self, problems: Sequence[Problem], samples: int, **sampling: Any) -> list[list[Completion]]:
+        """`samples` completions for each problem."""
+        raise NotImplementedError
+
+    def score(self, groups: Sequence[Group], form: Scores = "full") -> None:
+        """Write what the teacher says of each completion's tokens into its `signals`.
+
+        `full`: `teacher_hidden` `[C, H]`, to be read with `head_weight`; `sampled`: `teacher_logprob` `[C]`.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give memory back; called when the phase that used the teacher is over."""
+

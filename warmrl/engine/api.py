@@ -1,0 +1,56 @@
+"""What a plugin's implementation may call. Each name is imported when it is first used, so this module costs nothing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warmrl.engine.passes import hidden_states, score_tokens
+    from warmrl.engine.policy import Policy
+    from warmrl.engine.randomness import generator, seed_of
+    from warmrl.engine.sampling import asked
+    from warmrl.engine.stage import Stage
+    from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss
+    from warmrl.packed.plan import Row
+    from warmrl.stats.estimators import distinct_at_k, pass_at_k
+
+_WHERE = {
+    "Divergence": "warmrl.packed.head",
+    "HeadOutput": "warmrl.packed.head",
+    "Policy": "warmrl.engine.policy",
+    "Row": "warmrl.packed.plan",
+    "SequenceLoss": "warmrl.packed.head",
+    "Stage": "warmrl.engine.stage",
+    "TokenLoss": "warmrl.packed.head",
+    "asked": "warmrl.engine.sampling",
+    "distinct_at_k": "warmrl.stats.estimators",
+    "generator": "warmrl.engine.randomness",
+    "hidden_states": "warmrl.engine.passes",
+    "pass_at_k": "warmrl.stats.estimators",
+    "score_tokens": "warmrl.engine.passes",
+    "seed_of": "warmrl.engine.randomness",
+}
+
+__all__ = [
+    "Divergence",
+    "HeadOutput",
+    "Policy",
+    "Row",
+    "SequenceLoss",
+    "Stage",
+    "TokenLoss",
+    "asked",
+    "distinct_at_k",
+    "generator",
+    "hidden_states",
+    "pass_at_k",
+    "score_tokens",
+    "seed_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module `warmrl.engine.api` has no `{name}`")

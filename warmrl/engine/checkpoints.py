@@ -1,0 +1,95 @@
+"""Where a model path leads: a folder, a named checkpoint of a plugin, a Hub id, or `RUN#stage@step`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from warmrl.domain.errors import UsageError
+from warmrl.domain.names import CheckpointName
+from warmrl.engine.run_place import RUN_FILE
+from warmrl.engine.storage import canonical, sha256
+from warmrl.plugin.registry import Registry
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint that can be loaded: its folder or Hub id, revision, and what identifies its weights."""
+
+    path: str
+    revision: str | None
+    fingerprint: str
+
+
+def find(path: str, revision: str | None, registry: Registry) -> Source:
+    """Resolve a model path. Raises `UsageError` naming what was tried."""
+    if "#" in path:
+        return from_run(path)
+    if Path(path).is_dir():
+        return folder_source(Path(path))
+    if re.fullmatch(r"[a-z_]+:[A-Za-z0-9_.-]+", path):
+        folder = registry.manager.hook.warmrl_find_checkpoint(path=path)
+        if folder is None:
+            raise UsageError(f"`{path}` is a checkpoint of no installed plugin; see `warmrl plugin list`.")
+        return folder_source(folder)
+    return from_hub(path, revision)
+
+
+def from_run(path: str) -> Source:
+    """A policy of a finished stage of a run."""
+    try:
+        name = CheckpointName.parse(path)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
+    run = Path(name.run or "")
+    try:
+        stages = json.loads((run / RUN_FILE).read_text())["stages"]
+    except (OSError, ValueError, KeyError):
+        raise UsageError(f"`{path}`: {run} holds no warmrl run; give the run's folder before `#`.") from None
+    if name.stage not in stages:
+        known = ", ".join(stages) or "none yet"
+        raise UsageError(f"`{path}`: the run has no finished stage `{name.stage}`; there are: {known}.")
+    entry = run / stages[name.stage]["store"]
+    folder = entry / ("policy" if name.step is None else f"policies/step-{name.step:06d}")
+    if not folder.is_dir():
+        raise UsageError(f"`{path}`: that step was not kept; name it in `eval.at` and run the recipe again.")
+    return folder_source(folder)
+
+
+def folder_source(folder: Path) -> Source:
+    """A transformers folder, identified by the content of its weights and settings."""
+    files = sorted(f for f in folder.iterdir() if f.suffix in (".safetensors", ".json") and f.name != "manifest.json")
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise UsageError(f"{folder} is no checkpoint: it has no .safetensors file.")
+    stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    return Source(str(folder), None, content_hash(stamps))
+
+
+@lru_cache(maxsize=64)
+def content_hash(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    """Hash of names and contents; remembered while size and time of each file stay the same."""
+    entries = {Path(name).name: sha256(Path(name)) for name, _, _ in stamps}
+    return hashlib.sha256(canonical(entries).encode()).hexdigest()
+
+
+def from_hub(path: str, revision: str | None) -> Source:
+    """A Hub id, its revision pinned to a commit. Raises `UsageError` when it can't be reached or found."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        local = snapshot_download(path, revision=revision, local_files_only=True)
+    except (LocalEntryNotFoundError, HFValidationError, ValueError):
+        try:
+            local = snapshot_download(path, revision=revision, etag_timeout=10)
+        except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+            raise UsageError(
+                f"`{path}` is no folder and no named checkpoint, and as a Hub id it could not be had "
+                f"({type(error).__name__}). Give an existing folder, or a Hub id that this machine can reach."
+            ) from None
+    commit = Path(local).name
+    return Source(local, commit, f"{path}@{commit}")

@@ -1,0 +1,179 @@
+"""Every result of a recipe by its key: what each stage and evaluation is made from, and whether it is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from warmrl.domain.config import Choice
+from warmrl.domain.dataset import Dataset
+from warmrl.domain.errors import DataError
+from warmrl.domain.names import CheckpointName
+from warmrl.domain.problem import Problem
+from warmrl.engine.checkpoints import Source, find, folder_source
+from warmrl.engine.keys import key_of, semantic
+from warmrl.engine.recipe_file import RecipeFile
+from warmrl.engine.recipe_rules import data_of, stage_config, stage_order
+from warmrl.engine.storage import damage
+
+CURATED = "problems.jsonl"
+DONE_EVALUATION = "done.json"
+
+
+@dataclass
+class Entries:
+    """The recipe's results in the store. Opens datasets and finds checkpoints; loads no weights."""
+
+    file: RecipeFile
+    store: Path
+    _datasets: dict[str, Dataset[Any]] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def base(self) -> Source:
+        """The recipe's model."""
+        model = self.file.recipe.model
+        return find(model.path, model.revision, self.file.registry)
+
+    def order(self) -> list[str]:
+        """Stages, each after what it needs."""
+        return stage_order(self.file.recipe)
+
+    def dataset(self, name: str) -> Dataset[Any]:
+        """A `[data.*]` or `[suite.*]` table's dataset (`data.train`, `suite.validation`). Raises `DataError`."""
+        if name not in self._datasets:
+            kind, _, table = name.partition(".")
+            choice: Choice = getattr(self.file.recipe, kind)[table]
+            dataset = self.file.registry.instance(choice)
+            if not len(dataset.problems()):
+                split = getattr(choice.config, "split", "")
+                raise DataError(f"`{name}`: the split `{split}` of `{choice.use}` is empty; check `split` and `limit`.")
+            self._datasets[name] = dataset
+        return self._datasets[name]
+
+    def parts(self, stage: str) -> dict[str, Any]:
+        """Everything that a stage's result depends on, as plain values."""
+        recipe, registry = self.file.recipe, self.file.registry
+        choice = recipe.stage[stage]
+        config = stage_config(choice)
+        inputs = [self.stage_key(d) if d in recipe.stage else self.data_parts(f"data.{d}") for d in data_of(config)]
+        shared = {name: semantic(getattr(recipe, name), registry) for name in sorted(config.reads)}
+        model = semantic(recipe.model, registry, skip=frozenset({"path", "revision"}))
+        return {
+            "stage": stage,
+            "use": choice.use,
+            "revision": registry.get("stage", choice.use).revision,
+            "seed": recipe.seed,
+            "settings": semantic(config, registry, skip=frozenset({"policy", "data"})),
+            "policy": self.policy_key(config.policy),
+            "data": inputs,
+            "model": model,
+            "answer": semantic(recipe.answer, registry),
+            **shared,
+        }
+
+    def data_parts(self, name: str) -> dict[str, Any]:
+        """What identifies a dataset's problems."""
+        kind, _, table = name.partition(".")
+        choice: Choice = getattr(self.file.recipe, kind)[table]
+        return {"dataset": semantic(choice, self.file.registry), "fingerprint": self.dataset(name).fingerprint()}
+
+    def stage_key(self, stage: str) -> str:
+        """The key of a stage's result."""
+        if stage not in self._keys:
+            self._keys[stage] = key_of(self.parts(stage))
+        return self._keys[stage]
+
+    def policy_key(self, name: str) -> str:
+        """What identifies a policy: the model's content, or the key of the stage that makes it, and the step."""
+        checkpoint = CheckpointName.parse(name)
+        if checkpoint.run is not None:
+            return find(name, None, self.file.registry).fingerprint
+        if checkpoint.stage == "base":
+            return self.base.fingerprint
+        return self.stage_key(checkpoint.stage) + ("" if checkpoint.step is None else f"@{checkpoint.step}")
+
+    def stage_folder(self, stage: str) -> Path:
+        """A stage's entry in the store."""
+        return self.store / self.stage_key(stage)
+
+    def policy_source(self, name: str) -> Source:
+        """Where a policy's weights are, once its stage is done."""
+        checkpoint = CheckpointName.parse(name)
+        if checkpoint.run is not None:
+            return find(name, None, self.file.registry)
+        if checkpoint.stage == "base":
+            return self.base
+        folder = self.stage_folder(checkpoint.stage)
+        return folder_source(folder / policy_folder(checkpoint.step))
+
+    def missing(self, stage: str, keep: Sequence[int] = ()) -> str | None:
+        """Why a stage has to run, in words; None when its result is there, whole."""
+        folder = self.stage_folder(stage)
+        if not (folder / "done.json").exists():
+            return "it was begun and is not finished" if (folder / "metrics.jsonl").exists() else "it is new"
+        if self.file.recipe.stage[stage].kind == "curator":
+            return None if (folder / CURATED).exists() else "its problems are gone"
+        steps = json.loads((folder / "done.json").read_text())["steps"]
+        for one in [None, *(step for step in keep if step < steps)]:
+            reason = damage(folder / policy_folder(one))
+            if reason is not None:
+                what = "its policy" if one is None else f"its policy at step {one}"
+                return f"{what} is not in the store ({reason})"
+        return None
+
+    def eval_folder(self, checkpoint: str, suite: str) -> Path:
+        """The entry of one evaluation. Metrics are no part of its key: they are functions of the samples."""
+        recipe, registry = self.file.recipe, self.file.registry
+        parts = {
+            "evaluation": self.policy_key(checkpoint),
+            "suite": self.data_parts(f"suite.{suite}"),
+            "answer": semantic(recipe.answer, registry),
+            "grader": semantic(recipe.grader, registry),
+            "sampler": semantic(recipe.sampler, registry),
+            "model": semantic(recipe.model, registry, skip=frozenset({"path", "revision"})),
+            "sampling": {name: getattr(recipe.eval, name) for name in ("samples", "max_tokens", "seed")},
+        }
+        return self.store / f"eval-{key_of(parts)}"
+
+    def checkpoints(self) -> list[str]:
+        """What `eval.at` says, or the base and the end of every training stage."""
+        recipe = self.file.recipe
+        trained = [name for name in self.order() if recipe.stage[name].kind != "curator"]
+        return list(recipe.eval.at) or ["base", *trained]
+
+    def kept_steps(self, stage: str) -> list[int]:
+        """Steps of a stage whose policy something refers to."""
+        recipe = self.file.recipe
+        names = [*self.checkpoints(), *(stage_config(choice).policy for choice in recipe.stage.values())]
+        found = (CheckpointName.parse(name) for name in names)
+        return sorted({one.step for one in found if one.stage == stage and one.step is not None and not one.run})
+
+    def problems(self, stage: str) -> list[Problem]:
+        """The problems that a stage reads: its data tables, and what its curators made."""
+        out: list[Problem] = []
+        for name in data_of(stage_config(self.file.recipe.stage[stage])):
+            if name in self.file.recipe.data:
+                out.extend(self.dataset(f"data.{name}").problems())
+            else:
+                out.extend(self.curated(name))
+        return out
+
+    def curated(self, stage: str) -> list[Problem]:
+        """The problems that a curator stage made."""
+        sources = {problem.id: problem for problem in self.problems(stage)}
+        out = []
+        for line in (self.stage_folder(stage) / CURATED).read_text().splitlines():
+            row = json.loads(line)
+            extra = {"source": row["source"]}
+            out.append(replace(sources[row["source"]], id=row["id"], solution=row["solution"], extra=extra))
+        return out
+
+
+def policy_folder(step: int | None) -> str:
+    """Where a stage keeps its policy at a step (None: its end)."""
+    return "policy" if step is None else f"policies/step-{step:06d}"

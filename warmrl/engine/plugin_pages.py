@@ -1,0 +1,51 @@
+"""A plugin's page: its settings, types and defaults from the config class, and where its source is."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from warmrl.plugin.registry import Registration
+
+
+def page(one: Registration) -> str:
+    """Markdown for one registration."""
+    summary = inspect.getdoc(one.config) or ""
+    lines = [f"# {one.name} ({one.kind})", "", summary, ""]
+    if one.config.model_fields:
+        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+        lines += [row(name, field) for name, field in one.config.model_fields.items()]
+        lines.append("")
+    lines.append(f"From {one.distribution}, revision {one.revision}. Source: {source(one)}")
+    return "\n".join(lines)
+
+
+def row(name: str, field: FieldInfo) -> str:
+    """One key of a table."""
+    default = "required" if field.default is PydanticUndefined else shown(field.default)
+    meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+    return f"| `{name}` | {type_name(field.annotation)} | {default} | {meaning} |"
+
+
+def shown(value: Any) -> str:
+    """A default as TOML would have it."""
+    if value is None:
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def type_name(annotation: Any) -> str:
+    """A type in words."""
+    name = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return name.replace("typing.", "").replace("warmrl.domain.config.", "").replace("|", "or")
+
+
+def source(one: Registration) -> str:
+    """The file of the implementation, found without importing it."""
+    module, _, attribute = one.implementation.partition(":")
+    found = importlib.util.find_spec(module)
+    return f"{found.origin if found else module}, class `{attribute}`"

@@ -1,0 +1,164 @@
+"""A policy: a transformers checkpoint with its processor, wrapped by the packed forward, that encodes and saves."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+from warmrl.domain.errors import UsageError
+from warmrl.domain.group import Completion, Group
+from warmrl.domain.problem import Image, Message, images_of
+from warmrl.domain.recipe import ModelTable
+from warmrl.engine.checkpoints import Source
+from warmrl.engine.processes import tame_threads
+from warmrl.packed.plan import Answer, EncodedGroup, Prompt
+from warmrl.packed.policy import PackedPolicy
+
+# Encoded prompts kept in memory, in bytes of pixels and ids; enough for thousands of small images.
+CACHE_BYTES = 2**30
+# Tokens that stand for vision input in the families we know; never to be sampled.
+VISION_TOKENS = (
+    "image_token_id",
+    "video_token_id",
+    "vision_start_token_id",
+    "vision_end_token_id",
+    "vision_token_id",
+    "image_token_index",
+)
+
+
+class Policy:
+    """Model, processor and packed forward of one checkpoint."""
+
+    def __init__(self, model: Any, processor: Any, device: Any = "cpu") -> None:
+        tame_threads(sum(p.numel() for p in model.parameters()))
+        self.model = model.to(device)
+        self.processor = processor
+        self.tokenizer = getattr(processor, "tokenizer", processor)
+        self.packed = PackedPolicy(model)
+        self.device = torch.device(device)
+        self._prompts: OrderedDict[Any, Prompt] = OrderedDict()
+        self._cached = 0
+
+    @classmethod
+    def load(
+        cls, source: Source, table: ModelTable | None = None, *, device: Any = "cpu", trained: bool = True,
+        allow_code: bool = False,
+    ) -> Policy:
+        """Load a checkpoint: float32 master weights when it is `trained`, the recipe's dtype when only run.
+
+        Raises `UsageError` when the folder holds no model that transformers can load.
+        """
+        options: dict[str, Any] = {"trust_remote_code": allow_code}
+        pixels = {key: getattr(table, key) for key in ("min_pixels", "max_pixels") if table and getattr(table, key)}
+        try:
+            config = AutoConfig.from_pretrained(source.path, **options)
+            vision = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+            family = AutoModelForImageTextToText if vision else AutoModelForCausalLM
+            dtype = torch.float32 if trained or table is None else getattr(torch, table.dtype)
+            model = family.from_pretrained(source.path, dtype=dtype, **options)
+            processor = AutoProcessor.from_pretrained(source.path, **options, **pixels)
+        except (OSError, ValueError, ImportError, KeyError) as error:
+            raise UsageError(f"The checkpoint {source.path} cannot be loaded: {error}") from error
+        model.eval()
+        return cls(model, processor, device)
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a completion."""
+        found = getattr(self.model.generation_config, "eos_token_id", None)
+        ids = found if isinstance(found, list) else [found]
+        return frozenset(i for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
+
+    @property
+    def banned_ids(self) -> frozenset[int]:
+        """Tokens that stand for vision input: a sampled one would be no text."""
+        found = (getattr(self.model.config, name, None) for name in VISION_TOKENS)
+        return frozenset(i for i in found if isinstance(i, int) and i not in self.stop_ids)
+
+    def encode_prompt(self, messages: Sequence[Message]) -> Prompt:
+        """A prompt's tokens (image tokens expanded) and pixels, remembered for the next time it is asked for."""
+        key = tuple((m.role, tuple(p.key if isinstance(p, Image) else (p.text,) for p in m.parts)) for m in messages)
+        if key in self._prompts:
+            self._prompts.move_to_end(key)
+            return self._prompts[key]
+        prompt = self._encode(messages)
+        self._prompts[key] = prompt
+        self._cached += size_of(prompt)
+        while self._cached > CACHE_BYTES and len(self._prompts) > 1:
+            self._cached -= size_of(self._prompts.popitem(last=False)[1])
+        return prompt
+
+    def _encode(self, messages: Sequence[Message]) -> Prompt:
+        chat = [
+            {
+                "role": message.role,
+                "content": [
+                    {"type": "image", "image": part.load()} if isinstance(part, Image)
+                    else {"type": "text", "text": part.text}
+                    for part in message.parts
+                ],
+            }
+            for message in messages
+        ]
+        if self.processor is self.tokenizer:
+            for message in chat:
+                message["content"] = "".join(part["text"] for part in message["content"])
+        encoded = self.processor.apply_chat_template(
+            chat, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        left_out = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+        pixels = {key: value for key, value in encoded.items() if key not in left_out}
+        keys = tuple(image.key for image in images_of(tuple(messages)))
+        return Prompt(encoded["input_ids"][0], pixels, keys)
+
+    def encode_answer(self, text: str) -> tuple[int, ...]:
+        """The tokens of a given completion, with the end-of-sequence token."""
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return (*ids, self.tokenizer.eos_token_id)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of a completion, without its end-of-sequence token."""
+        ids = [int(token) for token in tokens]
+        while ids and ids[-1] in self.stop_ids:
+            ids.pop()
+        return self.tokenizer.decode(ids, skip_special_tokens=False)
+
+    def encode_group(self, group: Group) -> EncodedGroup:
+        """A group as the packed forward takes it; signals become per-token columns."""
+        prompts = tuple(self.encode_prompt(view) for view in group.views)
+        return EncodedGroup(prompts, tuple(encode_completion(one) for one in group.completions))
+
+    def save(self, folder: Path) -> None:
+        """Write a plain transformers checkpoint with its processor."""
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
+
+def encode_completion(completion: Completion) -> Answer:
+    """A completion's tokens, mask and columns; a signal that is one number is repeated for every token."""
+    count = len(completion.tokens)
+    train = torch.ones(count, dtype=torch.bool) if completion.train is None else torch.tensor(completion.train)
+    return Answer(torch.tensor(completion.tokens), completion.view, train, columns(completion.signals, count))
+
+
+def columns(signals: Mapping[str, Any], count: int) -> dict[str, torch.Tensor]:
+    """Signals as tensors with one entry per token."""
+    out: dict[str, torch.Tensor] = {}
+    for name, value in signals.items():
+        if isinstance(value, int | float):
+            out[name] = torch.full((count,), float(value))
+        else:
+            out[name] = torch.as_tensor(value, dtype=torch.float32) if isinstance(value, list | tuple) else value
+    return out
+
+
+def size_of(prompt: Prompt) -> int:
+    """Bytes that an encoded prompt holds."""
+    return sum(t.numel() * t.element_size() for t in [prompt.ids, *prompt.pixels.values()] if torch.is_tensor(t))

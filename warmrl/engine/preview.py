@@ -1,0 +1,93 @@
+"""What a recipe would do: stages and evaluations that would run or be reused, and rewards tried on real rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warmrl.domain.answer import AnswerStyle
+from warmrl.domain.problem import Problem
+from warmrl.domain.reward import Reward
+from warmrl.domain.stages import MethodConfig
+from warmrl.engine.entries import DONE_EVALUATION, Entries
+from warmrl.engine.recipe_file import RecipeFile
+from warmrl.engine.recipe_rules import data_of, stage_config
+from warmrl.engine.run_place import home
+
+# Problems on which the grader is tried.
+TRIED = 8
+
+
+def preview(file: RecipeFile) -> dict[str, Any]:
+    """The plan of a recipe as plain values. Reads datasets and the store; loads no weights."""
+    entries = Entries(file, home() / "store")
+    return {
+        "recipe": file.recipe.name,
+        "stages": [stage_preview(entries, name) for name in entries.order()],
+        "evaluations": [
+            eval_preview(entries, checkpoint, suite)
+            for checkpoint in entries.checkpoints()
+            for suite in file.recipe.suite
+        ],
+        "findings": try_grader(entries),
+    }
+
+
+def stage_preview(entries: Entries, name: str) -> dict[str, Any]:
+    """One stage: how much, and whether it has to run."""
+    choice = entries.file.recipe.stage[name]
+    config = stage_config(choice)
+    why = entries.missing(name, entries.kept_steps(name))
+    steps = config.steps if isinstance(config, MethodConfig) else 0
+    prompts = config.prompts_per_step if isinstance(config, MethodConfig) else 0
+    return {
+        "stage": name,
+        "use": choice.use,
+        "policy": config.policy,
+        "data": ", ".join(data_of(config)),
+        "steps": steps or "",
+        "completions": steps * prompts * getattr(config, "samples_per_prompt", 1) or "",
+        "key": entries.stage_key(name),
+        "reused": why is None,
+        "why": "reused" if why is None else f"runs: {why}",
+    }
+
+
+def eval_preview(entries: Entries, checkpoint: str, suite: str) -> dict[str, Any]:
+    """One evaluation: how much, and whether its samples are there."""
+    problems = len(entries.dataset(f"suite.{suite}").problems())
+    done = (entries.eval_folder(checkpoint, suite) / DONE_EVALUATION).exists()
+    return {
+        "checkpoint": checkpoint,
+        "suite": suite,
+        "problems": problems,
+        "answers": problems * (entries.file.recipe.eval.samples + 1),
+        "reused": done,
+        "why": "reused" if done else "runs",
+    }
+
+
+def try_grader(entries: Entries) -> list[str]:
+    """The grader on real rows: gold must be right; an empty and a corrupted answer must not be."""
+    recipe, registry = entries.file.recipe, entries.file.registry
+    style: AnswerStyle[Any] = registry.instance(recipe.answer)
+    grader: Reward[Any] = registry.instance(recipe.grader, style)
+    try:
+        problems = [
+            one for suite in recipe.suite for one in list(entries.dataset(f"suite.{suite}").problems())[:TRIED]
+        ]
+        wrong = [finding for problem in problems for finding in judged(grader, style, problem)]
+    finally:
+        grader.close()
+    return wrong or [f"The grader `{recipe.grader.use}` was tried on {len(problems)} problems: gold is right, junk is not."]
+
+
+def judged(grader: Reward[Any], style: AnswerStyle[Any], problem: Problem) -> list[str]:
+    """What is wrong with the grader's verdicts on one problem."""
+    texts = [style.wrap("so", problem.gold), "", style.wrap("so", f"{problem.gold}9 or not")]
+    right, empty, corrupted = grader.score(problem, texts)
+    found = []
+    if right != 1.0:
+        found.append(f"WARNING: the gold answer {problem.gold!r} of `{problem.id}` is not graded as right.")
+    if empty == 1.0 or corrupted == 1.0:
+        found.append(f"WARNING: an empty or corrupted answer to `{problem.id}` is graded as right.")
+    return found

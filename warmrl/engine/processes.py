@@ -1,0 +1,77 @@
+"""The processes of a run, through accelerate: device, precision, who is first, and what they tell one another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+
+from warmrl.domain.errors import WarmrlError
+from warmrl.engine.launch import EXPECTED
+
+T = TypeVar("T")
+# A model below this size is slower on several threads than on one (stack.md: 0.02-0.13 s against 0.2-10 s a step).
+TINY_PARAMETERS = 20_000_000
+
+
+class Processes:
+    """This process among those of the run."""
+
+    def __init__(self, dtype: str = "float32") -> None:
+        mixed = "bf16" if dtype == "bfloat16" else "no"
+        self.accelerator = Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available())
+        self.rank = self.accelerator.process_index
+        self.world = self.accelerator.num_processes
+        self.first = self.rank == 0
+        self.device = self.accelerator.device
+        expected = int(os.environ.get(EXPECTED, "1"))
+        if self.world != expected and EXPECTED in os.environ:
+            raise WarmrlError(
+                f"{expected} processes were asked for and {self.world} came up: the launcher did not start them all. "
+                "Check `[launch] processes` and the environment (RANK, WORLD_SIZE) that this was started in."
+            )
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        self.accelerator.wait_for_everyone()
+
+    def agree(self, value: T) -> T:
+        """The first process's value, on all of them: for decisions that depend on data or on the clock."""
+        if self.world == 1:
+            return value
+        box = [value]
+        broadcast_object_list(box)
+        return box[0]
+
+    def gather(self, mine: Sequence[T]) -> list[T]:
+        """Everyone's items, in order of rank."""
+        return list(mine) if self.world == 1 else list(gather_object(list(mine)))
+
+    def sums(self, values: dict[str, float]) -> dict[str, float]:
+        """Sum each entry over the processes (float64); every process gives the same names."""
+        if self.world == 1:
+            return values
+        total: dict[str, float] = dict.fromkeys(values, 0.0)
+        for one in self.gather([values]):
+            for name, value in one.items():
+                total[name] += value
+        return total
+
+
+def tame_threads(parameters: int) -> None:
+    """One thread for tiny models on a CPU: faster, and the same sums on every machine."""
+    if parameters < TINY_PARAMETERS and not torch.cuda.is_available():
+        torch.set_num_threads(1)
+
+
+def to_device(value: Any, device: Any) -> Any:
+    """Move tensors inside mappings and sequences to a device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: to_device(one, device) for key, one in value.items()}
+    return value

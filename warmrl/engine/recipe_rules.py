@@ -1,0 +1,146 @@
+"""What must hold between the tables of a recipe: references, order of stages, metrics and samples, teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from warmrl.domain.config import Choice
+from warmrl.domain.errors import PluginError, RecipeError
+from warmrl.domain.names import CheckpointName, MetricName
+from warmrl.domain.recipe import Recipe
+from warmrl.domain.stages import MethodConfig, StageConfig
+from warmrl.domain.teacher import TeacherConfig
+from warmrl.plugin.registry import Registry
+
+# Full distributions contain the sampled tokens' probabilities, and so do top-k lists with their tail.
+IMPLIED = {"full": {"full", "top-k", "sampled"}, "top-k": {"top-k", "sampled"}, "sampled": {"sampled"}}
+
+
+def check_references(path: Path, recipe: Recipe, registry: Registry) -> None:
+    """Raise `RecipeError` with every broken rule, or return."""
+    problems = [*stage_problems(recipe), *eval_problems(recipe), *metric_problems(recipe, registry)]
+    if not problems:
+        problems = [*teacher_problems(recipe)]
+    if problems:
+        raise RecipeError(f"{path}: " + " ".join(dict.fromkeys(problems)))
+
+
+def stage_config(choice: Choice) -> StageConfig:
+    """The settings of a stage's table."""
+    assert isinstance(choice.config, StageConfig)
+    return choice.config
+
+
+def data_of(config: StageConfig) -> list[str]:
+    """The data a stage reads, as a list."""
+    return [config.data] if isinstance(config.data, str) else list(config.data)
+
+
+def inputs_of(recipe: Recipe, name: str) -> list[str]:
+    """The stages that stage `name` needs: its policy's, and the curators whose data it reads."""
+    config = stage_config(recipe.stage[name])
+    start = CheckpointName.parse(config.policy).stage
+    return [one for one in [start, *data_of(config)] if one in recipe.stage]
+
+
+def stage_order(recipe: Recipe) -> list[str]:
+    """Stages so that each comes after what it needs; ties in the recipe's order. Raises `RecipeError`."""
+    sorter: TopologicalSorter[str] = TopologicalSorter({name: inputs_of(recipe, name) for name in recipe.stage})
+    try:
+        return list(sorter.static_order())
+    except CycleError as error:
+        circle = " -> ".join(f"`{one}`" for one in reversed(error.args[1]))
+        raise RecipeError(f"`stage`: the stages need one another in a circle, {circle}; break it.") from None
+
+
+def stage_problems(recipe: Recipe) -> Iterator[str]:
+    """References of stages that lead nowhere."""
+    for name, choice in recipe.stage.items():
+        if name == "base" or name in recipe.data:
+            taken = "the recipe's model" if name == "base" else f"`data.{name}`"
+            yield f"`stage.{name}`: the name is taken by {taken}; call the stage something else."
+        config = stage_config(choice)
+        try:
+            start = CheckpointName.parse(config.policy)
+        except ValueError as error:
+            yield f"`stage.{name}.policy`: {error}."
+            continue
+        yield from checkpoint_problems(recipe, start, f"stage.{name}.policy")
+        for data in data_of(config):
+            if data in recipe.stage and recipe.stage[data].kind == "curator":
+                continue
+            if data not in recipe.data:
+                known = [*recipe.data, *(s for s, c in recipe.stage.items() if c.kind == "curator")]
+                yield (
+                    f"`stage.{name}.data` is `{data}`, which is no `[data.*]` table and no curator stage; "
+                    f"there are: {', '.join(known) or 'none'}."
+                )
+    try:
+        stage_order(recipe)
+    except (RecipeError, ValueError) as error:
+        yield str(error)
+
+
+def checkpoint_problems(recipe: Recipe, name: CheckpointName, at: str) -> Iterator[str]:
+    """Whether a checkpoint is one that this recipe makes."""
+    if name.run is not None or (name.stage == "base" and name.step is None):
+        return
+    choice = recipe.stage.get(name.stage)
+    if choice is None or choice.kind == "curator":
+        known = ["base", *(s for s, c in recipe.stage.items() if c.kind != "curator")]
+        yield f"`{at}` is `{name}`, but no stage `{name.stage}` trains a policy; there are: {', '.join(known)}."
+    elif name.step is not None and isinstance(choice.config, MethodConfig) and name.step > choice.config.steps:
+        yield f"`{at}` is `{name}`, but stage `{name.stage}` has {choice.config.steps} steps."
+
+
+def eval_problems(recipe: Recipe) -> Iterator[str]:
+    """Evaluation points that the recipe never reaches."""
+    for position, text in enumerate(recipe.eval.at):
+        try:
+            name = CheckpointName.parse(text)
+        except ValueError as error:
+            yield f"`eval.at[{position}]`: {error}."
+            continue
+        if name.run is not None:
+            yield f"`eval.at[{position}]` is `{text}`: a recipe evaluates its own stages; use `warmrl eval` for others."
+            continue
+        yield from checkpoint_problems(recipe, name, f"eval.at[{position}]")
+
+
+def metric_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
+    """Metrics that are unknown, misspelt, or ask for more samples than there are."""
+    for position, text in enumerate(recipe.eval.metrics):
+        at = f"eval.metrics[{position}]"
+        try:
+            name = MetricName.parse(text)
+            metric = registry.get("metric", name.name).load()
+        except (ValueError, PluginError) as error:
+            yield f"`{at}` is `{text}`: {error}."
+            continue
+        if metric.takes_k and name.k is None:
+            yield f"`{at}` is `{text}`: it speaks of k samples; write `{text}@k`, for example `{text}@8`."
+        elif not metric.takes_k and name.k is not None:
+            yield f"`{at}` is `{text}`: `{name.name}` takes no k; write `{name.name}`."
+        elif name.k is not None and name.k > recipe.eval.samples:
+            yield (
+                f"`{at}` is `{text}`, but `eval.samples` is {recipe.eval.samples}: it is undefined for fewer than "
+                f"{name.k} samples (Chen 2021); raise `eval.samples` or lower k."
+            )
+
+
+def teacher_problems(recipe: Recipe) -> Iterator[str]:
+    """Stages whose teacher can't give what they need."""
+    for name, choice in recipe.stage.items():
+        teacher = getattr(choice.config, "teacher", None)
+        if not isinstance(teacher, Choice) or not isinstance(teacher.config, TeacherConfig):
+            continue
+        has = {scored for one in teacher.config.scores for scored in IMPLIED[one]}
+        has |= {"generates"} if teacher.config.generates else set()
+        for need in stage_config(choice).teacher_needs():
+            if need not in has:
+                yield (
+                    f"`stage.{name}.teacher`: `{choice.use}` as set here needs a teacher that gives `{need}`, and "
+                    f"`{teacher.use}` gives {', '.join(sorted(has)) or 'nothing'}; choose another teacher or setting."
+                )

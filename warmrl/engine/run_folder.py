@@ -1,0 +1,200 @@
+"""A run folder: the recipe, what its stages made (by reference into the store), and the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from warmrl.engine.entries import Entries
+from warmrl.engine.evaluation import SAMPLES, measure, read_samples
+from warmrl.engine.journal import Journal
+from warmrl.engine.run_place import RUN_FILE, known_run
+from warmrl.engine.storage import write_json, write_text
+
+PACKAGES = ("warmrl", "torch", "transformers", "accelerate", "numpy", "scipy", "pydantic")
+# Journals of stages that the run folder shows as one file each.
+JOINED = ("metrics.jsonl", "timings.jsonl", "rollouts.jsonl", "ledger.jsonl")
+
+
+@dataclass
+class RunFolder:
+    """One run's folder."""
+
+    path: Path
+    tracker: Any = None
+
+    def begin(self, entries: Entries, processes: int) -> None:
+        """Write the recipe as it is, resolved, and the environment."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.before = known_run(self.path).get("stages", {})
+        write_json(self.path / RUN_FILE, {"name": entries.file.recipe.name, "state": "running", "stages": self.before})
+        write_text(self.path / "recipe.toml", entries.file.text)
+        write_json(self.path / "recipe.resolved.json", resolved(entries))
+        write_json(self.path / "environment.json", environment(processes))
+        self.stages: dict[str, Any] = {}
+
+    def describe(self, entries: Entries) -> dict[str, Any]:
+        """What observers are told."""
+        return {"name": entries.file.recipe.name, "folder": str(self.path), "recipe": resolved(entries)}
+
+    def reason(self, entries: Entries, stage: str, why: str) -> str:
+        """Why a stage runs: what changed since this folder's last run of it, if that is known."""
+        before = known_run(self.path).get("stages", {}).get(stage)
+        if why != "it is new" or not before or before["key"] == entries.stage_key(stage):
+            return why
+        try:
+            old = json.loads((self.path / before["store"] / "key.json").read_text())
+        except (OSError, ValueError):
+            return why
+        changed = sorted(differences(old, entries.parts(stage)))
+        return "what it depends on changed: " + ", ".join(f"`{one}`" for one in changed)
+
+    def stage_finished(self, entries: Entries, stage: str, *, reused: bool) -> None:
+        """Refer to a stage's result, and show its journals in the run's own files."""
+        folder = entries.stage_folder(stage)
+        store = os.path.relpath(folder, self.path)
+        self.stages[stage] = {"key": entries.stage_key(stage), "store": store, "reused": reused}
+        link = self.path / "stages" / stage
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(folder, link.parent))
+        write_json(
+            self.path / RUN_FILE,
+            {"name": entries.file.recipe.name, "state": "running", "stages": {**self.before, **self.stages}},
+        )
+        for name in JOINED:
+            files = [entries.stage_folder(one) / name for one in self.stages]
+            write_text(self.path / name, "".join(file.read_text() for file in files if file.exists()))
+
+    def tracked(self, row: dict[str, Any]) -> None:
+        """Hand a row to the tracker, if there is one."""
+        if self.tracker is not None:
+            self.tracker(row)
+
+    def report(self, entries: Entries) -> dict[str, Any]:
+        """Scores of every evaluation, then `report.json`, `report.html`, `report.md`."""
+        from warmrl.report.build import build, write
+
+        evaluations = [
+            self.scored(entries, checkpoint, suite)
+            for checkpoint in entries.checkpoints()
+            for suite in entries.file.recipe.suite
+        ]
+        report = build(
+            {
+                "name": entries.file.recipe.name,
+                "recipe": resolved(entries),
+                "seed": entries.file.recipe.seed,
+                "environment": json.loads((self.path / "environment.json").read_text()),
+                "stages": [self.stage_record(entries, stage) for stage in self.stages],
+                "evaluations": evaluations,
+                "findings": [one for stage in self.stages for one in self.done(entries, stage).get("findings", [])],
+            }
+        )
+        write(report, self.path)
+        write_json(
+            self.path / RUN_FILE,
+            {"name": entries.file.recipe.name, "state": "finished", "stages": self.stages},
+        )
+        return report
+
+    def done(self, entries: Entries, stage: str) -> dict[str, Any]:
+        """A finished stage's record."""
+        return json.loads((entries.stage_folder(stage) / "done.json").read_text())
+
+    def stage_record(self, entries: Entries, stage: str) -> dict[str, Any]:
+        """What the report is told of a stage."""
+        choice = entries.file.recipe.stage[stage]
+        record = self.done(entries, stage)
+        return {
+            "name": stage,
+            "use": choice.use,
+            "kind": choice.kind,
+            "policy": getattr(choice.config, "policy", "base"),
+            "key": entries.stage_key(stage),
+            "reused": self.stages[stage]["reused"],
+            "seconds": record["seconds"],
+            "steps": record["steps"],
+            "rows": Journal(entries.stage_folder(stage) / "metrics.jsonl").rows(),
+        }
+
+    def scored(self, entries: Entries, checkpoint: str, suite: str) -> dict[str, Any]:
+        """One evaluation's metrics per problem; written to `evaluations/` beside its samples."""
+        recipe = entries.file.recipe
+        folder = entries.eval_folder(checkpoint, suite)
+        samples = read_samples(folder)
+        metrics = measure(samples, recipe.eval.metrics, entries.file.registry)
+        stage, _, step = checkpoint.partition("@")
+        here = self.path / "evaluations" / f"{checkpoint}.{suite}"
+        write_json(here / "scores.json", {"checkpoint": checkpoint, "suite": suite, "metrics": metrics})
+        link = here / SAMPLES
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(folder / SAMPLES, here))
+        drawn = samples["sampled"].values()
+        return {
+            "checkpoint": checkpoint,
+            "stage": stage,
+            "step": int(step) if step else None,
+            "suite": suite,
+            "problems": list(samples["sampled"]),
+            "metrics": metrics,
+            "right": [sum(one.right for one in own) for own in drawn],
+            "n": [len(own) for own in drawn],
+            "settings": {
+                "samples": recipe.eval.samples,
+                "temperature": 1.0,
+                "top_p": 1.0,
+                "max_tokens": recipe.eval.max_tokens,
+                "seed": recipe.eval.seed,
+                "sampler": recipe.sampler.use,
+                "interval": recipe.eval.interval,
+                "bootstrap": recipe.eval.bootstrap,
+            },
+        }
+
+
+def resolved(entries: Entries) -> dict[str, Any]:
+    """The recipe with every default written out and its model pinned."""
+    table = entries.file.resolved()
+    if entries.base.revision:
+        table["model"]["revision"] = entries.base.revision
+    return table
+
+
+def environment(processes: int) -> dict[str, Any]:
+    """What this was run on."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})",
+        "processes": processes,
+        "packages": {name: installed(name) for name in PACKAGES},
+        "command": " ".join(["warmrl", *sys.argv[1:]]),
+    }
+
+
+def installed(name: str) -> str:
+    """A package's version."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def differences(old: Any, new: Any, at: str = "") -> list[str]:
+    """Paths at which two plain values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            one
+            for name in old.keys() | new.keys()
+            for one in differences(old.get(name), new.get(name), f"{at}.{name}" if at else name)
+        ]
+    return [] if old == new else [at]

@@ -1,0 +1,166 @@
+"""What the engine gives a stage's plugin: its policy, problems, sampling, rewards, teacher, randomness, journals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from warmrl.domain.answer import AnswerStyle
+from warmrl.domain.config import Choice
+from warmrl.domain.errors import UsageError
+from warmrl.domain.group import Completion, Group
+from warmrl.domain.problem import Problem
+from warmrl.domain.recipe import ModelTable
+from warmrl.domain.reward import Reward
+from warmrl.domain.sampler import Sampler
+from warmrl.domain.stages import MethodConfig, StageConfig
+from warmrl.engine.checkpoints import find
+from warmrl.engine.journal import Journal
+from warmrl.engine.policy import Policy
+from warmrl.engine.processes import Processes
+from warmrl.engine.randomness import epoch_slice, generator
+from warmrl.engine.sampling import asked, completion_seed, sample_groups
+from warmrl.engine.scoring import Rewards
+from warmrl.plugin.registry import Registry
+
+if TYPE_CHECKING:
+    from warmrl.domain.method import Method
+
+
+@dataclass
+class Stage:
+    """One stage at work. `folder` is its entry in the store; `keep` are the steps whose policy is kept for others."""
+
+    PHASES: ClassVar[tuple[str, ...]] = ("rollout", "score", "train", "save")
+
+    name: str
+    config: StageConfig
+    seed: int
+    policy: Policy
+    problems: Sequence[Problem]
+    style: AnswerStyle
+    rewards: Rewards
+    grader: Reward[Any]
+    sampler_choice: Choice
+    model: ModelTable
+    processes: Processes
+    registry: Registry
+    folder: Path
+    keep: frozenset[int] = frozenset()
+    on_row: Callable[[dict[str, Any]], None] = lambda row: None
+    stopping: Callable[[], int] = lambda: 0
+    findings: list[str] = field(default_factory=list)
+    reference: Callable[[], Policy] | None = None
+    allow_code: bool = False
+    tokenised: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._samplers: dict[int, Sampler[Any]] = {}
+        self._timing: dict[str, Any] = {}
+        self.metrics = Journal(self.folder / "metrics.jsonl")
+        self.timings = Journal(self.folder / "timings.jsonl")
+        self.rollouts = Journal(self.folder / "rollouts.jsonl")
+        self.ledger = Journal(self.folder / "ledger.jsonl")
+
+    @property
+    def journals(self) -> dict[str, Journal]:
+        """Every journal of the stage, by file name. `timings` alone holds clocks."""
+        return {one.file.name: one for one in (self.metrics, self.rollouts, self.ledger, self.timings)}
+
+    def rng(self, purpose: str, step: int = 0, item: int | str = 0) -> np.random.Generator:
+        """A generator of its own for (run seed, stage, purpose, step, item)."""
+        return generator(self.seed, self.name, purpose, step, item)
+
+    def draw(self, step: int, problems: Sequence[Problem] | None = None) -> list[Problem]:
+        """The problems of a step: `prompts_per_step` of shuffled epochs, a pure function of the step."""
+        assert isinstance(self.config, MethodConfig)
+        pool = self.problems if problems is None else problems
+        count = self.config.prompts_per_step
+        chosen = epoch_slice(len(pool), step * count, count, self.seed, self.name, "order")
+        return [pool[i] for i in chosen]
+
+    def sample(self, problems: Sequence[Problem], samples: int, step: int = 0, **sampling: Any) -> list[Group]:
+        """`samples` completions of each problem from the policy as it is now, with the style's instruction."""
+        return self.sample_from(self.policy, problems, samples, "rollout", step, **sampling)
+
+    def sample_from(
+        self, policy: Policy, problems: Sequence[Problem], samples: int, purpose: str, step: int = 0, **sampling: Any
+    ) -> list[Group]:
+        """Completions of any policy, by the recipe's sampler; draws depend on purpose, step, problem and index."""
+        if id(policy) not in self._samplers:
+            self._samplers[id(policy)] = self.registry.instance(self.sampler_choice, policy)
+        sampler = self._samplers[id(policy)]
+        sampler.sync()
+        groups = [Group(problem, [], (asked(problem, self.style),)) for problem in problems]
+        seed = completion_seed(self.seed, self.name, purpose, step)
+        return sample_groups(sampler, groups, samples, seed, self.processes, **sampling)
+
+    def load_policy(self, path: str, revision: str | None = None) -> Policy:
+        """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge)."""
+        source = find(path, revision, self.registry)
+        policy = Policy.load(
+            source, self.model, device=self.processes.device, trained=False, allow_code=self.allow_code
+        )
+        policy.model.requires_grad_(False)
+        return policy
+
+    def given(self, problem: Problem, text: str) -> Group:
+        """A group whose one completion is a given text (a worked answer of the data)."""
+        if text not in self.tokenised:
+            self.tokenised[text] = self.policy.encode_answer(text)
+        completion = Completion(self.tokenised[text], text, origin="dataset", finish="given")
+        return Group(problem, [completion], (asked(problem, self.style),))
+
+    def reward(self, groups: Sequence[Group]) -> None:
+        """Score every completion by the recipe's rewards."""
+        self.rewards.score(groups)
+
+    def teacher(self, choice: Choice) -> Any:
+        """The chosen teacher, checked against this policy; its findings go into the report."""
+        if choice.kind != "teacher":
+            raise UsageError(f"`stage.{self.name}.teacher` chooses a {choice.kind}, not a teacher.")
+        teacher = self.registry.instance(choice, self)
+        for finding in teacher.preflight(self.policy):
+            if finding not in self.findings:
+                self.findings.append(finding)
+        return teacher
+
+    @property
+    def last_timing(self) -> dict[str, Any]:
+        """The seconds of the newest step, by phase."""
+        return self._timing
+
+    def time(self, row: dict[str, Any]) -> None:
+        """Write one row of timings; the only journal with clocks in it."""
+        self._timing = row
+        if self.processes.first:
+            self.timings.append(row)
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Write one row of metrics (flat, no clocks) and show it."""
+        row = {"stage": self.name, **row}
+        if self.processes.first:
+            self.metrics.append(row)
+        self.on_row(row)
+
+    def train(self, method: Method[Any]) -> None:
+        """The loop that every method shares."""
+        from warmrl.engine.training import train
+
+        train(self, method)
+
+    def resume(self, optimizer: Any, method: Method[Any] | None = None) -> int:
+        """Take back the newest whole checkpoint into policy, optimizer and method; the step to go on with."""
+        from warmrl.engine.checkpointing import resume
+
+        return resume(self, optimizer, method)
+
+    def checkpoint(self, step: int, optimizer: Any, method: Method[Any] | None = None) -> None:
+        """Publish a checkpoint after `step` steps."""
+        from warmrl.engine.checkpointing import publish
+
+        publish(self, step, optimizer, method)

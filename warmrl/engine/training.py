@@ -1,0 +1,223 @@
+"""The one training loop: groups, plan, packed forward, head, optimizer; every method goes through it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from warmrl.domain.group import Group
+from warmrl.domain.stages import MethodConfig
+from warmrl.engine.checkpointing import keep_policy, publish, refuse_non_finite, resume, stop_if_asked
+from warmrl.engine.passes import score_tokens
+from warmrl.packed.plan import plan
+
+if TYPE_CHECKING:
+    from warmrl.domain.method import Method
+    from warmrl.engine.stage import Stage
+
+# Groups of each step whose text is kept in `rollouts.jsonl`; the ledger names all of them.
+ROLLOUTS_KEPT = 4
+
+
+def train(stage: Stage, method: Method[Any]) -> None:
+    """Run a method's steps from the newest checkpoint to the end."""
+    config = method.config
+    packed = stage.processes.accelerator.prepare_model(stage.policy.packed)
+    optimizer = adamw(stage, config)
+    start = resume(stage, optimizer, method)
+    method.prepare()
+    total = method.total_steps()
+    for step in range(start, total):
+        clock = Clock()
+        groups = method.groups(step)
+        clock.lap("rollout")
+        row = update(stage, method, packed, optimizer, groups, step, clock)
+        done = stage.processes.agree(method.after_step(step))
+        write_step(stage, row, groups, clock, step, total)
+        last = done or step + 1 == total
+        if step + 1 in stage.keep:
+            keep_policy(stage, step + 1)
+        if not last:
+            stop_if_asked(stage, step + 1, optimizer, method)
+            if (step + 1) % config.checkpoint_every == 0:
+                publish(stage, step + 1, optimizer, method)
+        if done:
+            break
+
+
+def adamw(stage: Stage, config: MethodConfig) -> torch.optim.AdamW:
+    """AdamW over the policy's trainable parameters; the learning rate is set before each update."""
+    trained = [p for p in stage.policy.model.parameters() if p.requires_grad]
+    return torch.optim.AdamW(
+        trained, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, eps=1e-8
+    )
+
+
+def update(
+    stage: Stage, method: Method[Any], packed: Any, optimizer: Any, groups: list[Group], step: int, clock: Clock
+) -> dict[str, float]:
+    """All updates of one step; the row that is logged of it."""
+    config = method.config
+    sums: dict[str, float] = defaultdict(float)
+    signal = [group for group in groups if method.informative(group)]
+    if config.updates_per_rollout > 1:
+        score_tokens(stage.policy, signal, stage.processes, config.token_budget, "old_logprob")
+        clock.lap("score")
+    for number, part in enumerate(parts(groups, config.updates_per_rollout)):
+        weigh(part, config.normalise)
+        rate = learning_rate(config, method.total_steps(), step * config.updates_per_rollout + number)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        informative = [group for group in part if method.informative(group)]
+        found = one_update(stage, method, packed, optimizer, informative, step)
+        for name, value in found.items():
+            sums[name] += value
+        sums["updates"] += 1
+    clock.lap("train")
+    return {**averages(sums), "learning_rate": rate, **of_groups(groups, sums), **method.metrics(groups)}
+
+
+def one_update(
+    stage: Stage, method: Method[Any], packed: Any, optimizer: Any, groups: Sequence[Group], step: int
+) -> dict[str, float]:
+    """One optimizer update over packed rows. Returns sums over all processes, and the gradient norm."""
+    processes, config = stage.processes, method.config
+    encoded = [stage.policy.encode_group(group) for group in groups]
+    steps = plan(encoded, token_budget=config.token_budget, ranks=processes.world, share=stage.policy.packed.share)
+    sums: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "trained": 0.0}
+    optimizer.zero_grad(set_to_none=True)
+    for number, rows in enumerate(steps):
+        row = rows[processes.rank].to(processes.device)
+        waiting = processes.world > 1 and number + 1 < len(steps)
+        with processes.accelerator.no_sync(packed) if waiting else nullcontext():
+            with processes.accelerator.autocast():
+                output = packed(row, method.loss(row))
+            processes.accelerator.backward(output.loss * (0.0 if row.is_dummy else float(processes.world)))
+        if not row.is_dummy:
+            measure(sums, method, row, output)
+    sums = processes.sums(sums)
+    problems = [group.problem.id for group in groups]
+    refuse_non_finite(stage, step, sums["loss"], "loss", problems)
+    norm = 0.0
+    if steps:
+        parameters = [p for p in stage.policy.model.parameters() if p.requires_grad]
+        norm = float(processes.accelerator.clip_grad_norm_(parameters, config.max_grad_norm))
+        refuse_non_finite(stage, step, norm, "gradient norm", problems)
+        optimizer.step()
+    return {**sums, "grad_norm": norm}
+
+
+def measure(sums: dict[str, float], method: Method[Any], row: Any, output: Any) -> None:
+    """Add one row's loss, entropy and the method's own numbers to the sums."""
+    sums["loss"] += float(output.loss.detach())
+    sums["entropy"] += float(output.entropy.double().sum())
+    sums["trained"] += len(row.targets)
+    if output.divergence is not None:
+        sums["divergence"] = sums.get("divergence", 0.0) + float(output.divergence.double().sum())
+    for name, value in method.token_metrics(row, output).items():
+        sums[name] = sums.get(name, 0.0) + value
+
+
+def averages(sums: dict[str, float]) -> dict[str, float]:
+    """Sums of a step as they are logged: per update, or per trained token."""
+    updates, tokens = sums["updates"], max(sums["trained"], 1.0)
+    per_update = {name: sums[name] / updates for name in ("loss", "grad_norm")}
+    own = (n for n in sums if n not in ("loss", "grad_norm", "entropy", "trained", "updates"))
+    return per_update | {name: sums[name] / tokens for name in own}
+
+
+def of_groups(groups: Sequence[Group], sums: dict[str, float]) -> dict[str, float]:
+    """Entropy, reward and length over every completion of a step, skipped groups included."""
+    completions = [one for group in groups for one in group.completions]
+    count, tokens = len(completions), sum(one.trained_tokens for one in completions)
+    out: dict[str, float] = {"completions": count, "tokens": tokens, "length": tokens / count}
+    if all(one.origin == "policy" for one in completions):
+        if all(one.entropies is not None for one in completions):
+            out["entropy"] = math.fsum(h for one in completions for h in one.entropies or ()) / tokens
+        elif sums["trained"]:
+            out["entropy"] = sums["entropy"] / sums["trained"]
+        out["truncated"] = sum(one.finish == "length" for one in completions) / count
+    elif sums["trained"]:
+        out["entropy_on_data"] = sums["entropy"] / sums["trained"]
+    if completions[0].rewards:
+        out["reward"] = math.fsum(one.reward for one in completions) / count
+        for name in completions[0].rewards:
+            out[f"reward/{name}"] = math.fsum(one.rewards[name] for one in completions) / count
+    return out
+
+
+def weigh(groups: Sequence[Group], how: str) -> None:
+    """Give every token of an update its weight in the loss; the weights of an update sum to 1.
+
+    `token`: one over all trained tokens. `sequence`: one over (completions x the completion's trained tokens).
+    """
+    completions = [one for group in groups for one in group.completions]
+    tokens = sum(one.trained_tokens for one in completions)
+    for one in completions:
+        share = len(completions) * one.trained_tokens if how == "sequence" else tokens
+        one.signals["weight"] = 1.0 / max(share, 1)
+
+
+def parts(groups: list[Group], count: int) -> Iterator[list[Group]]:
+    """The groups of a step in `count` nearly equal parts, in order; empty ones left out."""
+    for number in range(count):
+        part = groups[len(groups) * number // count : len(groups) * (number + 1) // count]
+        if part:
+            yield part
+
+
+def learning_rate(config: MethodConfig, steps: int, update: int) -> float:
+    """The rate of an update (from 0): linear warm-up, then constant, linear to zero, or cosine to zero."""
+    total = steps * config.updates_per_rollout
+    warm = int(total * config.warmup)
+    if update < warm:
+        return config.learning_rate * (update + 1) / warm
+    done = (update - warm) / max(total - warm, 1)
+    shape = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}
+    return config.learning_rate * shape[config.schedule]
+
+
+def write_step(
+    stage: Stage, row: dict[str, float], groups: Sequence[Group], clock: Clock, step: int, total: int
+) -> None:
+    """Write a step's row, ledger, some rollouts, and its times."""
+    if stage.processes.first:
+        samples = [[group.problem.id, [digest(one.tokens) for one in group.completions]] for group in groups]
+        stage.ledger.append({"step": step + 1, "samples": samples})
+        for group in groups[:ROLLOUTS_KEPT]:
+            texts = [{"text": c.text, "reward": c.reward, "finish": c.finish} for c in group.completions]
+            kept = {"step": step + 1, "problem": group.problem.id, "gold": group.problem.gold, "completions": texts}
+            stage.rollouts.append(kept)
+    timing = {"stage": stage.name, "step": step + 1, "steps": total, **clock.seconds}
+    stage.time(timing | {"tokens_per_second": row["tokens"] / max(clock.total(), 1e-9)})
+    stage.log({"step": step + 1, **row})
+
+
+def digest(tokens: Sequence[int]) -> str:
+    """A short hash of a completion, for the ledger."""
+    return hashlib.blake2b(repr(tuple(tokens)).encode(), digest_size=8).hexdigest()
+
+
+class Clock:
+    """Seconds of a step by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """End a phase."""
+        now = time.perf_counter()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
+        self._last = now
+
+    def total(self) -> float:
+        """Seconds of all phases so far."""
+        return sum(self.seconds.values())

@@ -1,0 +1,130 @@
+"""The packed forward pass: a transformers model, its head and the loss as one module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from warmrl.packed.attention import NAME, Attends, PrefixPlan, register
+from warmrl.packed.decode import Decoding
+from warmrl.packed.families import family_of, why_unpacked, why_unshared
+from warmrl.packed.head import HeadOutput, Loss, TokenLoss, score_tokens
+from warmrl.packed.plan import Block, Prompt, Row
+
+
+class PackedPolicy(nn.Module):
+    """A model that scores packed rows. It is the root module: wrap it for DDP or FSDP2 and call it, not its parts.
+
+    `share` says whether completions share their prompt's computation (pass it to `plan`); None decides by the
+    model, True insists (and refuses with a sentence), False never does. `unshared_because` says why not.
+    """
+
+    def __init__(self, model: nn.Module, *, share: bool | None = None) -> None:
+        super().__init__()
+        self.model = model
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._base = [base]  # in a list, so that it is not registered a second time
+        self.family = family_of(base)
+        register()
+        base.set_attn_implementation({self.family.text_config: NAME})
+        self.unshared_because = why_unshared(self.language_model)
+        if share and self.unshared_because:
+            raise ValueError(f"completions cannot share their prompt here: {self.unshared_because}")
+        self.share = self.unshared_because is None if share is None else share
+
+    @property
+    def base(self) -> Any:
+        """The transformers model itself, without an adapter's wrapper."""
+        return self._base[0]
+
+    @property
+    def language_model(self) -> Any:
+        """The decoder: embeddings in, last hidden states out."""
+        return self.base.get_submodule(self.family.language_model)
+
+    @property
+    def head_weight(self) -> Tensor:
+        """`[V, H]` the output head."""
+        return self.base.get_output_embeddings().weight
+
+    def forward(self, row: Row, loss: Loss | None = None, *, temperature: float = 1.0) -> HeadOutput:
+        """Log-probabilities, entropies and the loss of a row's scored tokens. A dummy row's loss is zero."""
+        if row.is_dummy:
+            loss = TokenLoss(lambda logprob, _entropy, _rows: 0.0 * logprob.sum())
+        return score_tokens(self.hidden(row), self.head_weight, row.targets, loss, temperature=temperature)
+
+    def hidden(self, row: Row) -> Tensor:
+        """`[N, H]` the hidden states that predict the row's scored tokens."""
+        embeds = self.embed(row.input_ids, row.blocks, row.stand_in)
+        positions = [self.positions(block.prompt, [end - start for start, end in block.answers]) for block in row.blocks]
+        plan = None
+        if len(row.answers) > 1:  # a single completion is one causal sequence, for which the stock attention is right
+            if not self.share:
+                raise ValueError(f"this row holds several completions; plan with share=False: {self.unshared_because}")
+            spans = [(block.start, block.end, block.answers) for block in row.blocks]
+            plan = PrefixPlan.of(spans, device=embeds.device, dtype=embeds.dtype)
+        return self.decode_embeds(embeds, torch.cat(positions, 1)[:, None], plan)[0].index_select(0, row.predict)
+
+    def decode(self, prompts: Sequence[Prompt], owners: Sequence[int], longest: int) -> Decoding:
+        """Begin completions `[R]` of distinct prompts (see `Decoding`). Needs evaluation mode and no gradient."""
+        unpacked = why_unpacked(self.language_model)
+        if unpacked:
+            raise ValueError(f"completions cannot share their prompt's keys and values here: {unpacked}")
+        return Decoding(self, prompts, owners, longest)
+
+    def decode_embeds(self, embeds: Tensor, positions: Tensor, plan: Attends | None) -> Tensor:
+        """The decoder: embeddings `[B, T, H]` at positions `[axes, B, T]` to last hidden states `[B, T, H]`."""
+        position_ids = positions[0] if len(positions) == 1 else positions
+        if plan is None:
+            more: dict[str, Any] = {"attention_mask": None}
+        else:  # a mask of four dimensions is handed on as it is: none is built, and the plan replaces it
+            more = {"attention_mask": positions.new_empty(1, 1, 0, 0), "plan": plan}
+        return self.language_model(
+            inputs_embeds=embeds, position_ids=position_ids, use_cache=False, **more
+        ).last_hidden_state
+
+    def embed(self, ids: Tensor, blocks: Sequence[Block], stand_in: Prompt | None = None) -> Tensor:
+        """`[1, T, H]` token embeddings, with the features of the prompts' images in their places."""
+        embeds = self.language_model.get_input_embeddings()(ids)
+        seen = [block for block in blocks if block.prompt.pixels]
+        images = self.image_features([block.prompt for block in seen] + ([stand_in] if stand_in else []))
+        if seen:
+            mask = torch.zeros_like(ids, dtype=torch.bool)
+            for block in seen:
+                mask[0, block.start : block.end] = block.prompt.ids == self.base.config.image_token_id
+            embeds = merge(embeds, mask, [images[key(block.prompt)] for block in seen])
+        if stand_in is not None:
+            embeds = embeds + 0.0 * images[key(stand_in)].sum()
+        return embeds
+
+    def positions(self, prompt: Prompt, lengths: list[int]) -> Tensor:
+        """`[axes, P + sum(lengths)]` positions of a prompt and of completions that each follow it directly."""
+        own = self.family.positions(self.base, prompt)
+        first = own.max() + 1
+        after = [(first + torch.arange(n, device=own.device)).expand(len(own), -1) for n in lengths]
+        return torch.cat([own, *after], 1)
+
+    def image_features(self, prompts: list[Prompt]) -> dict[Any, Tensor]:
+        """`[image tokens, H]` for each distinct set of images among the prompts, by `key(prompt)`: one run for all."""
+        distinct = {key(prompt): prompt for prompt in prompts}
+        if not distinct:
+            return {}
+        if self.family.features is None:
+            raise ValueError(f"`{type(self.base).__name__}` takes no images, and a prompt has some")
+        return dict(zip(distinct, self.family.features(self.base, list(distinct.values())), strict=True))
+
+
+def key(prompt: Prompt) -> Any:
+    """What identifies a prompt's images: their keys, or the prompt itself when it names none."""
+    return prompt.image_keys or id(prompt)
+
+
+def merge(embeds: Tensor, mask: Tensor, features: list[Tensor]) -> Tensor:
+    """`[B, T, H]` with image features put, in order, where `mask` `[B, T]` is true."""
+    flat = torch.cat(features).to(embeds.dtype)
+    if int(mask.sum()) != len(flat):
+        raise ValueError(f"{int(mask.sum())} image tokens in the prompts, but {len(flat)} image features")
+    return embeds.masked_scatter(mask[..., None], flat)

@@ -1,0 +1,1 @@
+"""The extension surface: hook specifications (the reference manual), the registry, one-file plugins."""

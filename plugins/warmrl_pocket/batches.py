@@ -45,24 +45,34 @@ def glyph_batch(rng: np.random.Generator, rows: int) -> tuple[torch.Tensor, torc
     pixels, digits = [], np.full((rows, CELLS, 2), BLANK)
     for row in range(rows):
         labels = {cell: _label(rng) for cell in range(CELLS) if rng.random() < FILLED}
-        pixels.append(_scatter(rng, labels))
+        canvas = Canvas(rng)
+        if rng.random() < CLUTTER:
+            for _ in range(4):
+                start, end = rng.uniform(2, SIDE - 2, size=(2, 2)).tolist()
+                canvas.line(tuple(start), tuple(end), float(rng.uniform(0.3, 0.6)))
         for cell, text in labels.items():
+            canvas.label(divmod(cell, GRID), text)
             digits[row, cell] = [_class(text[:-1]), _class(text[-1])]
+        pixels.append(canvas.pixels())
     return normalise(np.stack(pixels)), torch.from_numpy(digits)
 
 
 def reading_batch(rng: np.random.Generator, rows: int, tokenizer: PreTrainedTokenizerBase) -> Batch:
-    """Images of one to four numbers in random cells, to be written down in reading order: `read 7 and 12`.
+    """Figures with labels of any size, whose labels are to be written down: `labels of circle ?`, `read 86`.
 
-    They show numbers and stray lines, no figure: like reading text in pictures before reasoning about any.
+    Label combinations that the other splits ask about are passed over.
     """
-    pixels, texts = [], []
-    for _ in range(rows):
-        cells = sorted(rng.permutation(CELLS)[: rng.integers(1, 5)].tolist())
-        labels = {cell: _number(rng) for cell in cells}
-        pixels.append(_scatter(rng, labels))
-        texts.append("read " + " and ".join(labels.values()))
-    return _answer_batch(np.stack(pixels), ["read ?"] * rows, texts, tokenizer)
+    kinds = list(GEOMETRY.values())
+    drawn: list[Figure] = []
+    while len(drawn) < rows:
+        kind = kinds[rng.integers(len(kinds))]
+        labels = tuple(_number(rng) for _ in kind.combinations[0])
+        figure = Figure(f"pocket_reading/{rng.integers(2**62)}", kind, labels)
+        if kind.split_of(labels) in (None, "pretrain"):
+            drawn.append(figure)
+    questions = [f"labels of {figure.kind.question.split()[2]} ?" for figure in drawn]
+    answers = ["read " + " and ".join(map(str, figure.labels)) for figure in drawn]
+    return _answer_batch(np.stack([figure.pixels() for figure in drawn]), questions, answers, tokenizer)
 
 
 def text_batch(rng: np.random.Generator, rows: int, tokenizer: PreTrainedTokenizerBase) -> Batch:
@@ -133,24 +143,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer.encode(text, add_special_tokens=False)
 
 
-def _scatter(rng: np.random.Generator, labels: dict[int, str]) -> np.ndarray:
-    """Labels in cells, numbered in reading order, on an image that stray lines may cross: (96, 96) bytes."""
-    canvas = Canvas(rng)
-    if rng.random() < CLUTTER:
-        for _ in range(4):
-            start, end = rng.uniform(2, SIDE - 2, size=(2, 2)).tolist()
-            canvas.line(tuple(start), tuple(end), float(rng.uniform(0.3, 0.6)))
-    for cell, text in labels.items():
-        canvas.label(divmod(cell, GRID), text)
-    return canvas.pixels()
-
-
-def _number(rng: np.random.Generator) -> str:
-    return str(rng.integers(10)) if rng.random() < 0.4 else str(rng.integers(10, 100))
+def _number(rng: np.random.Generator) -> int:
+    return int(rng.integers(1, 10) if rng.random() < 0.4 else rng.integers(10, 100))
 
 
 def _label(rng: np.random.Generator) -> str:
-    return "?" if rng.random() < 0.1 else _number(rng)
+    return "?" if rng.random() < 0.1 else str(_number(rng))
 
 
 def _class(character: str) -> int:

@@ -44,31 +44,37 @@ class Phase(Config):
 
     steps: Annotated[int, Field(ge=0)]
     """Optimizer steps."""
-    rows: Annotated[int, Field(ge=1)]
-    """Images (glyphs), packed rows (text) or problems (clean, mixed) in a step."""
     learning_rate: Annotated[float, Field(gt=0)]
     """Peak; reached after 20 steps, then a cosine to zero."""
+    images: Annotated[int, Field(ge=0)] = 0
+    """Images of scattered labels in a step, read by a probe."""
+    readings: Annotated[int, Field(ge=0)] = 0
+    """Figures in a step whose labels are to be written down."""
+    sentences: Annotated[int, Field(ge=0)] = 0
+    """Rows of sentences in a step: arithmetic and the words of questions, without images."""
+    clean: Annotated[int, Field(ge=0)] = 0
+    """Figures in a step with traces that are nearly always right."""
+    mixed: Annotated[int, Field(ge=0)] = 0
+    """Figures in a step with traces of many styles, often untagged or wrong."""
 
 
 class PretrainConfig(MethodConfig):
-    """Trains a randomly initialised pocket model in five phases: glyphs, text, reading, clean traces, mixed traces."""
+    """Trains a randomly initialised pocket model in four phases: glyphs, literacy, clean traces, mixed traces."""
 
     data: str | list[str] = []
     """Unused: figures are drawn as training goes, from label combinations of the split `pretrain`."""
-    steps: Annotated[int, Field(ge=1)] = 1800
+    steps: Annotated[int, Field(ge=1)] = 1250
     """The sum of the phases' steps."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.98)
     """AdamW's betas; a short memory of squares suits runs of hundreds of steps."""
-    glyphs: Phase = Phase(steps=300, rows=32, learning_rate=3e-3)
-    """Reading labels off cells: a linear probe on the image features. Without it nothing else learns to look."""
-    text: Phase = Phase(steps=300, rows=64, learning_rate=4e-3)
-    """Arithmetic and the words of questions, without images."""
-    reading: Phase = Phase(steps=300, rows=32, learning_rate=3e-3)
-    """Writing down the numbers that an image shows."""
-    clean: Phase = Phase(steps=700, rows=32, learning_rate=3e-3)
-    """Figures with traces that are nearly always right."""
-    mixed: Phase = Phase(steps=200, rows=32, learning_rate=9e-4)
-    """Figures with traces of many styles, often untagged or wrong: what makes a base rather than a teacher."""
+    glyphs: Phase = Phase(steps=250, learning_rate=3e-3, images=32)
+    """Reading digits off cells. Without it nothing else learns to look."""
+    literacy: Phase = Phase(steps=300, learning_rate=3e-3, readings=24, sentences=16)
+    """Labels of figures, arithmetic, words."""
+    clean: Phase = Phase(steps=500, learning_rate=3e-3, readings=10, sentences=6, clean=20)
+    """Right traces; the rest goes on, or the few label combinations would be learnt by heart instead of read."""
+    mixed: Phase = Phase(steps=200, learning_rate=9e-4, readings=4, sentences=2, mixed=28)
+    """What makes a base rather than a teacher."""
 
     @model_validator(mode="after")
     def _steps_are_the_phases(self) -> PretrainConfig:
@@ -80,7 +86,7 @@ class PretrainConfig(MethodConfig):
     @property
     def phases(self) -> dict[str, Phase]:
         """The phases in order."""
-        names = ("glyphs", "text", "reading", "clean", "mixed")
+        names = ("glyphs", "literacy", "clean", "mixed")
         return {name: getattr(self, name) for name in names}
 
     def locate(self, step: int) -> tuple[str, int]:

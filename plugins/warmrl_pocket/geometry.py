@@ -107,7 +107,7 @@ def draw_segment(canvas: Canvas, labels: Labels) -> None:
     """A segment in two parts: one labelled, one marked `?`, and the length of the whole under a bracket."""
     rng, (whole, part) = canvas.rng, labels
     below, known_left = bool(rng.integers(2)), bool(rng.integers(2))
-    cut = 48 + (1 if known_left else -1) * 40 * (part / whole - 0.5)
+    cut = 48 + (1 if known_left else -1) * 40 * (min(part / whole, 1) - 0.5)
     canvas.line((6, 48), (90, 48))
     for x in (6, cut, 90):
         canvas.line((x, 43), (x, 53))

@@ -46,6 +46,16 @@ class Kind:
         }
 
 
+    def canonical(self, labels: Labels) -> Labels:
+        """Labels in the order in which `combinations` lists them."""
+        return tuple(sorted(labels)) if self.shuffled else labels
+
+    def split_of(self, labels: Labels) -> str | None:
+        """The split that a label combination belongs to; None when this kind never asks about it."""
+        wanted = self.canonical(labels)
+        return next((split for split, combinations in self.splits.items() if wanted in combinations), None)
+
+
 @dataclass(frozen=True)
 class Figure:
     """One drawn problem; everything about it follows from its id and the kinds it was drawn from."""
@@ -67,8 +77,7 @@ class Figure:
     @property
     def combination(self) -> str:
         """The kind with its labels in canonical order: what no two splits share."""
-        labels = sorted(self.labels) if self.kind.shuffled else self.labels
-        return f"{self.kind.name}:{'-'.join(map(str, labels))}"
+        return f"{self.kind.name}:{'-'.join(map(str, self.kind.canonical(self.labels)))}"
 
     def pixels(self) -> np.ndarray:
         """The figure's (96, 96) bytes; the same id gives the same bytes."""

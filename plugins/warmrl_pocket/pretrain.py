@@ -1,4 +1,4 @@
-"""Pretraining of a pocket model in five phases; every step is a pure function of the weights and its own generator."""
+"""Pretraining of a pocket model in four phases; every step is a pure function of the weights and its own generator."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from warmrl_pocket import traces
 from warmrl_pocket.batches import CLASSES, Batch, figure_batch, glyph_batch, reading_batch, text_batch
+from warmrl_pocket.build import IMAGE
 from warmrl_pocket.config import Phase, PretrainConfig
 
 WARMUP = 20  # steps of a phase over which its learning rate rises
@@ -45,16 +46,17 @@ def pretrain(
         rate = learning_rate(phase, at)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = phase_loss(name, model, tokenizer, draws(step), phase.rows)
+        losses = phase_loss(phase, model, tokenizer, draws(step))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.stack(list(losses.values())).sum().backward()
         for parameter in model.parameters():
             # A phase that doesn't reach a parameter still gives it optimizer state, so that a checkpoint has it all.
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         optimizer.step()
-        on_step(step + 1, {f"{name}_loss": loss.item(), "grad_norm": norm.item(), "learning_rate": rate})
+        measured = {f"loss/{sort}": loss.item() for sort, loss in losses.items()}
+        on_step(step + 1, {**measured, "grad_norm": norm.item(), "learning_rate": rate})
     model.eval()
 
 
@@ -65,29 +67,34 @@ def learning_rate(phase: Phase, at: int) -> float:
 
 
 def phase_loss(
-    name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator, rows: int
-) -> Tensor:
-    """The loss of one step of a phase."""
-    if name == "glyphs":
-        return glyph_loss(model, *glyph_batch(rng, rows))
-    if name == "text":
-        return next_token_loss(model, text_batch(rng, rows, tokenizer))
-    if name == "reading":
-        return next_token_loss(model, reading_batch(rng, rows, tokenizer))
-    write = traces.clean if name == "clean" else traces.mixed
-    return next_token_loss(model, figure_batch(rng, rows, tokenizer, write))
+    phase: Phase, model: nn.Module, tokenizer: PreTrainedTokenizerBase, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """The losses of one step of a phase, one for each sort of row it has; their sum is minimised."""
+    losses = {}
+    if phase.images:
+        losses["glyphs"] = glyph_loss(model, tokenizer, *glyph_batch(rng, phase.images))
+    if phase.readings:
+        losses["readings"] = next_token_loss(model, reading_batch(rng, phase.readings, tokenizer))
+    if phase.sentences:
+        losses["sentences"] = next_token_loss(model, text_batch(rng, phase.sentences, tokenizer))
+    for name, write in (("clean", traces.clean), ("mixed", traces.mixed)):
+        if rows := getattr(phase, name):
+            losses[name] = next_token_loss(model, figure_batch(rng, rows, tokenizer, write))
+    return losses
 
 
-def glyph_loss(model: nn.Module, pixels: Tensor, digits: Tensor) -> Tensor:
-    """Cross-entropy of a fixed random probe that reads two characters off each cell's image feature.
+def glyph_loss(model: nn.Module, tokenizer: PreTrainedTokenizerBase, pixels: Tensor, digits: Tensor) -> Tensor:
+    """Cross-entropy of a probe that reads two characters off each cell's image feature.
 
-    pixels: (B, 1, 3, 96, 96); digits: (B, 16, 2) classes. The probe isn't trained: the features come to it, so there
-    is nothing beside the model that a checkpoint would have to keep.
+    pixels: (B, 1, 3, 96, 96); digits: (B, 16, 2) classes. The probe is the embedding of the digits' tokens, for the
+    first character against the feature turned by half its width. So the model can later copy what it sees into what
+    it writes, and there is nothing beside the model that a checkpoint would have to keep.
     """
     features = torch.stack(list(model.model.get_image_features(pixels).pooler_output))
-    width = features.shape[-1]
-    probe = torch.randn(2 * CLASSES, width, generator=torch.Generator().manual_seed(0)) / math.sqrt(width)
-    logits = F.linear(features.reshape(-1, width), probe.to(features))
+    ids = tokenizer.convert_tokens_to_ids([*"0123456789", IMAGE, "?"])
+    probe = model.get_input_embeddings().weight[ids]
+    first = F.linear(torch.roll(features, features.shape[-1] // 2, -1), probe)
+    logits = torch.stack([first, F.linear(features, probe)], dim=-2)
     return F.cross_entropy(logits.reshape(-1, CLASSES), digits.reshape(-1))
 
 

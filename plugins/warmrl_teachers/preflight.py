@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from warmrl.api import Problem, UsageError
 from warmrl.engine.api import Policy
@@ -62,7 +61,7 @@ def compare_ends(teacher: Policy, student: Policy) -> list[str]:
 def compare_prompts(teacher: Policy, student: Policy, path: str, problem: Problem) -> list[str]:
     """One prompt through both processors: template and number of image tokens."""
     ours, theirs = student.encode_prompt(problem.messages), teacher.encode_prompt(problem.messages)
-    images = image_tokens(student, ours), image_tokens(teacher, theirs)
+    images = student.image_tokens(ours), teacher.image_tokens(theirs)
     found = []
     if images[0] != images[1]:
         found.append(
@@ -77,11 +76,6 @@ def compare_prompts(teacher: Policy, student: Policy, path: str, problem: Proble
             f"{len(theirs.ids)} for the teacher; each is prompted by its own."
         )
     return found
-
-
-def image_tokens(policy: Policy, prompt: Any) -> int:
-    """How many tokens of a prompt stand for image features."""
-    return int(policy.packed.image_places(prompt).sum())
 
 
 def names(policy: Policy, ids: frozenset[int]) -> str:

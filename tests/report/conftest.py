@@ -101,7 +101,7 @@ def simulated_run() -> dict[str, Any]:
             "seed": 17,
             "model": {"path": "pocket:base", "dtype": "float32"},
             "stage": {"warm": {"use": "opd", "steps": 80}, "rl": {"use": "grpo", "policy": "warm", "steps": 180}},
-            "eval": {"at": list(points), "samples": 16, "seed": 0, "interval": 0.95, "bootstrap": 10_000},
+            "eval": {"at": list(points), "samples": 16, "seed": 0, "interval": 0.95, "bootstrap": 1000},
         },
         "environment": {
             "python": "3.11.9",

@@ -7,7 +7,6 @@ import sys
 import textwrap
 from typing import Annotated
 
-import click
 import typer
 
 from warmrl import __version__
@@ -53,28 +52,24 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     add_plugin_commands(sys.argv[1:])
     debug = "--debug" in sys.argv
+    code = 0
     sys.argv = [one for one in sys.argv if one != "--debug"]
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
+        app()
     except WarmrlError as error:
         if debug:
             raise
         print("\n".join(textwrap.wrap(f"warmrl: {error}", 100, break_long_words=False)), file=sys.stderr)  # noqa: T201
         code = error.exit_code
-    except BrokenPipeError:
-        code = 0
+    except KeyboardInterrupt:
+        code = 130
     except Exception as error:
         if debug:
             raise
         message = f"warmrl: something unexpected failed: {type(error).__name__}: {error}. Run it again with `--debug`."
         print("\n".join(textwrap.wrap(message, 100)), file=sys.stderr)  # noqa: T201
         code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
 
 
 def add_plugin_commands(arguments: list[str]) -> None:

@@ -15,7 +15,7 @@ def report(
     import json
 
     from warmrl.domain.errors import UsageError
-    from warmrl.report.build import write
+    from warmrl.report.output import write
 
     try:
         found = json.loads((run / "report.json").read_text())

@@ -118,6 +118,11 @@ class Policy:
         keys = tuple(image.key for image in images_of(tuple(messages)))
         return Prompt(encoded["input_ids"][0], pixels, keys)
 
+    def image_tokens(self, prompt: Prompt) -> int:
+        """How many tokens of a prompt stand for image features."""
+        image = getattr(self.model.config, "image_token_id", None)
+        return int((prompt.ids == image).sum()) if image is not None else 0
+
     def encode_answer(self, text: str) -> tuple[int, ...]:
         """The tokens of a given completion, with the end-of-sequence token."""
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -128,7 +133,7 @@ class Policy:
         ids = [int(token) for token in tokens]
         while ids and ids[-1] in self.stop_ids:
             ids.pop()
-        return self.tokenizer.decode(ids, skip_special_tokens=False)
+        return self.tokenizer.decode(ids, skip_special_tokens=False) if ids else ""
 
     def encode_group(self, group: Group) -> EncodedGroup:
         """A group as the packed forward takes it; signals become per-token columns."""

@@ -79,7 +79,8 @@ class RunFolder:
 
     def report(self, entries: Entries) -> dict[str, Any]:
         """Scores of every evaluation, then `report.json`, `report.html`, `report.md`."""
-        from warmrl.report.build import build, write
+        from warmrl.report.build import build
+        from warmrl.report.output import write
 
         evaluations = [
             self.scored(entries, checkpoint, suite)

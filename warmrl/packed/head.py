@@ -6,6 +6,7 @@ pass (6HV multiplications a token instead of the 8HV of recomputing). All reduct
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -51,7 +52,7 @@ class Divergence:
         teacher_weight: `[V', Ht]` the teacher's output head.
         weight: `[N]` weight of each token, normaliser included.
         direction: Which divergence.
-        beta: The mixture of `jsd`.
+        beta: The mixture of `jsd`, between 0 and 1.
         also: A token loss added to it, on the same logits.
     """
 
@@ -100,57 +101,39 @@ def score_tokens(
         chunk: Tokens whose logits exist at once; None chooses.
     """
     chunk = chunk or max(256, CHUNK_LOGITS // weight.shape[0])
-    if isinstance(loss, SequenceLoss):
-        loss = _token_form(loss, score_tokens(hidden.detach(), weight.detach(), targets, temperature=temperature))
-    total, logprob, entropy, divergence = _Head.apply(hidden, weight, targets, loss, temperature, chunk)
-    return HeadOutput(total, logprob, entropy, divergence if isinstance(loss, Divergence) else None)
-
-
-def _token_form(loss: SequenceLoss, scored: HeadOutput) -> TokenLoss:
-    """The token loss with the value and the gradient that a sequence loss has at these log-probabilities."""
-    points = scored.logprob.requires_grad_(), scored.entropy.requires_grad_()
-    with torch.enable_grad():
-        value = loss.fn(*points)
-    by_logprob, by_entropy = _gradient(value, points)
-    start = scored.logprob.detach(), scored.entropy.detach()
-
-    def fn(logprob: Tensor, entropy: Tensor, rows: slice) -> Tensor:
-        linear = (by_logprob[rows] * (logprob - start[0][rows])).sum()
-        linear = linear + (by_entropy[rows] * (entropy - start[1][rows])).sum()
-        return linear + (value.detach() if rows.start == 0 else 0.0)
-
-    return TokenLoss(fn)
-
-
-def _gradient(value: Tensor, points: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """The gradient of a scalar by both points; zero where it does not depend on one."""
-    if not value.requires_grad:
-        return torch.zeros_like(points[0]), torch.zeros_like(points[1])
-    found = torch.autograd.grad(value, points, allow_unused=True)
-    return tuple(torch.zeros_like(p) if g is None else g for g, p in zip(found, points, strict=True))
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        hidden, weight = hidden.to(dtype), weight.to(dtype)
+    with torch.autocast(device, enabled=False):
+        if isinstance(loss, SequenceLoss):
+            loss = _token_form(loss, score_tokens(hidden.detach(), weight.detach(), targets, temperature=temperature))
+        trains = loss is not None and torch.is_grad_enabled()
+        out = _Head.apply(hidden, weight, targets, loss, trains, temperature, chunk)
+    return HeadOutput(*out[:3], out[3] if isinstance(loss, Divergence) else None)
 
 
 class _Head(torch.autograd.Function):
-    """The chunked pass; gradients of hidden states and weight are ready when the forward pass ends."""
+    """The chunked pass; the gradients of hidden states and weight are ready when the forward pass ends."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, loss: Loss | None, temperature: float, chunk: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        count = len(hidden)
-        needs_hidden, needs_weight = ctx.needs_input_grad[:2]
-        grad_hidden = torch.empty_like(hidden) if needs_hidden and loss else None
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needs_weight and loss else None
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        logprob, entropy, divergence = (torch.zeros(count, device=hidden.device) for _ in range(3))
-        for start in range(0, count, chunk):
-            rows = slice(start, min(start + chunk, count))
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, loss: Loss | None, trains: bool,
+        temperature: float, chunk: int,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+        by_hidden, by_weight = (trains and needed for needed in ctx.needs_input_grad[:2])
+        grad_hidden = torch.empty_like(hidden) if by_hidden else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if by_weight else None
+        total = hidden.new_zeros((), dtype=torch.float32)
+        scores = [hidden.new_zeros(len(hidden), dtype=torch.float32) for _ in range(3)]
+        for start in range(0, len(hidden), chunk):
+            rows = slice(start, min(start + chunk, len(hidden)))
             logits = torch.mm(hidden[rows], weight.t()).float().div_(temperature)
-            part, grad = _chunk(
-                logits, targets[rows], rows, loss, temperature, (logprob, entropy, divergence), needs_hidden or needs_weight
-            )
+            seen = _Chunk(logits, targets[rows], rows, temperature)
+            part, grad = seen.loss(loss, scores[2])
+            scores[0][rows], scores[1][rows] = seen.logprob, seen.entropy
             total += part
-            if grad is None:
+            if grad is None or not (by_hidden or by_weight):
                 continue
             grad = grad.div_(temperature).to(hidden.dtype)
             if grad_hidden is not None:
@@ -159,17 +142,15 @@ class _Head(torch.autograd.Function):
                 _add_product(grad_weight, grad, hidden[rows])
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
-        ctx.mark_non_differentiable(logprob, entropy, divergence)
-        return total, logprob, entropy, divergence
+        ctx.mark_non_differentiable(*scores)
+        return total, *scores
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return (
-            None if grad_hidden is None else grad_hidden * scale.to(grad_hidden.dtype),
-            None if grad_weight is None else (grad_weight * scale).to(ctx.weight_dtype),
-            None, None, None, None,
-        )  # fmt: skip
+        hidden, weight = ctx.saved_tensors
+        by_hidden = None if hidden is None else hidden * scale.to(hidden.dtype)
+        by_weight = None if weight is None else (weight * scale).to(ctx.weight_dtype)
+        return by_hidden, by_weight, None, None, None, None, None
 
 
 def _add_product(total: Tensor, grad: Tensor, hidden: Tensor) -> None:
@@ -180,76 +161,95 @@ def _add_product(total: Tensor, grad: Tensor, hidden: Tensor) -> None:
         total.add_(torch.mm(grad.t(), hidden))
 
 
-def _chunk(
-    logits: Tensor,
-    targets: Tensor,
-    rows: slice,
-    loss: TokenLoss | Divergence | None,
-    temperature: float,
-    out: tuple[Tensor, Tensor, Tensor],
-    needs_grad: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """Scores of one chunk written to `out`; its loss, and the gradient by the logits `[n, V]` (None: not needed).
+class _Chunk:
+    """The tokens `rows` while their logits `[n, V]` exist: log-probability and entropy `[n]`, loss and gradient."""
 
-    With z the logits, p their softmax and E z = sum p z: log p_t = z_t - logsumexp z and its gradient is
-    onehot_t - p; the entropy is logsumexp z - E z and its gradient -p (z - E z).
-    """
-    lse = logits.logsumexp(1, keepdim=True)
-    logits -= lse  # log p
-    probs = logits.exp()
-    logprob = logits.gather(1, targets[:, None]).squeeze(1).requires_grad_()
-    entropy = -(probs * logits).sum(1)
-    entropy.requires_grad_()
-    out[0][rows], out[1][rows] = logprob.detach(), entropy.detach()
-    token = loss.also if isinstance(loss, Divergence) else loss
-    part, grad = torch.zeros_like(lse[0, 0]), None
-    if isinstance(loss, Divergence):
-        part, grad = _divergence(logits, probs, rows, loss, temperature, out[2])
-    if token is None:
-        return part, grad if needs_grad else None
+    def __init__(self, logits: Tensor, targets: Tensor, rows: slice, temperature: float) -> None:
+        self.log_p = logits.sub_(logits.logsumexp(1, keepdim=True))
+        self.p = self.log_p.exp()
+        self.targets, self.rows, self.temperature = targets, rows, temperature
+        self.logprob = self.log_p.gather(1, targets[:, None]).squeeze(1)
+        self.entropy = -(self.p * self.log_p).sum(1)
+
+    def loss(self, loss: Loss | None, divergence: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The chunk's loss and its gradient by the logits (None: there is none); writes `divergence[rows]`."""
+        value, grad = self.log_p.new_zeros(()), None
+        if isinstance(loss, Divergence):
+            value, grad = self._to_teacher(loss, divergence)
+            loss = loss.also
+        if loss is None:
+            return value, grad
+        more, own = self._of_tokens(loss)
+        return value + more, own if grad is None else grad.add_(own)
+
+    def _of_tokens(self, loss: TokenLoss) -> tuple[Tensor, Tensor]:
+        """With z the logits and p their softmax: d log p_t / dz = onehot_t - p, dH / dz = -p (log p + H)."""
+        points = self.logprob.clone().requires_grad_(), self.entropy.clone().requires_grad_()
+        with torch.enable_grad():
+            value = loss.fn(*points, self.rows)
+        by_logprob, by_entropy = _gradient(value, points)
+        if by_logprob is None:
+            grad = torch.zeros_like(self.p)
+        else:
+            grad = self.p * -by_logprob[:, None]
+            grad.scatter_add_(1, self.targets[:, None], by_logprob[:, None])
+        if by_entropy is not None:
+            grad -= by_entropy[:, None] * self.p * (self.log_p + self.entropy[:, None])
+        return value.detach(), grad
+
+    def _to_teacher(self, loss: Divergence, out: Tensor) -> tuple[Tensor, Tensor]:
+        """The weighted divergence; for a D with dD/dp_i = f_i the gradient is p_i (f_i - sum p f).
+
+        f is log p - log q for `reverse` and (1 - beta) (log p - log m) for `jsd`; for `forward` it comes to p - q.
+        """
+        log_p, p = self.log_p, self.p
+        shared = min(log_p.shape[1], loss.teacher_weight.shape[0])
+        padding = log_p.shape[1] - shared
+        if padding:
+            log_p = log_p[:, :shared].log_softmax(1)
+            p = log_p.exp()
+        head = loss.teacher_weight[:shared]
+        logits = torch.mm(loss.teacher_hidden[self.rows].to(head.dtype), head.t()).float()
+        log_q = logits.div_(self.temperature).log_softmax(1)
+        weight = loss.weight[self.rows].float()[:, None]
+        if loss.direction == "forward":
+            q = log_q.exp()
+            value = (q * (log_q - log_p)).sum(1, keepdim=True)
+            grad = p - q
+        elif loss.direction == "reverse":
+            gap = log_p - log_q
+            value = (p * gap).sum(1, keepdim=True)
+            grad = p * (gap - value)
+        else:
+            log_m = torch.logaddexp(log_q + math.log(loss.beta), log_p + math.log1p(-loss.beta))
+            gap = log_p - log_m
+            student = (p * gap).sum(1, keepdim=True)
+            value = loss.beta * (log_q.exp() * (log_q - log_m)).sum(1, keepdim=True) + (1 - loss.beta) * student
+            grad = (1 - loss.beta) * p * (gap - student)
+        out[self.rows] = value.squeeze(1)
+        return (value * weight).sum(), torch.nn.functional.pad(grad.mul_(weight), (0, padding))
+
+
+def _token_form(loss: SequenceLoss, scored: HeadOutput) -> TokenLoss:
+    """The token loss that has the value and the gradient of a sequence loss at these log-probabilities."""
+    points = scored.logprob.clone().requires_grad_(), scored.entropy.clone().requires_grad_()
     with torch.enable_grad():
-        value = token.fn(logprob, entropy, rows)
-    by_logprob, by_entropy = _gradient(value, (logprob, entropy))
-    part = part + value.detach()
-    if not needs_grad:
-        return part, None
-    own = probs * (-by_logprob[:, None])
-    if by_entropy.any():
-        own -= by_entropy[:, None] * probs * (logits + out[1][rows][:, None])
-    own.scatter_add_(1, targets[:, None], by_logprob[:, None])
-    return part, own if grad is None else grad.add_(own)
+        value = loss.fn(*points)
+    slopes = _gradient(value, points)
+
+    def fn(logprob: Tensor, entropy: Tensor, rows: slice) -> Tensor:
+        total = value.detach() if rows.start == 0 else logprob.new_zeros(())
+        for slope, now in zip(slopes, (logprob, entropy), strict=True):
+            if slope is not None:
+                total = total + (slope[rows] * (now - now.detach())).sum()
+        return total
+
+    return TokenLoss(fn)
 
 
-def _divergence(
-    log_p: Tensor, p: Tensor, rows: slice, loss: Divergence, temperature: float, out: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The chunk's weighted divergence and its gradient by the student's logits.
-
-    For a D with dD/dp_i = f_i the gradient is p_i (f_i - sum p f): f is log p - log q for `reverse`,
-    (1 - beta) (log p - log m) for `jsd`; for `forward` it is p - q.
-    """
-    shared = min(log_p.shape[1], loss.teacher_weight.shape[0])
-    padded = log_p.shape[1] - shared
-    if padded:
-        log_p = log_p[:, :shared].log_softmax(1)
-        p = log_p.exp()
-    head = loss.teacher_weight[:shared]
-    log_q = torch.mm(loss.teacher_hidden[rows], head.t()).float().div_(temperature).log_softmax(1)
-    scale = loss.weight[rows].float()[:, None]
-    if loss.direction == "forward":
-        q = log_q.exp()
-        value = (q * (log_q - log_p)).sum(1, keepdim=True)
-        grad = (p - q) * scale
-    elif loss.direction == "reverse":
-        gap = log_p - log_q
-        value = (p * gap).sum(1, keepdim=True)
-        grad = p * (gap - value) * scale
-    else:
-        mix = torch.stack([log_q + torch.log(scale.new_tensor(loss.beta)),
-                           log_p + torch.log(scale.new_tensor(1 - loss.beta))]).logsumexp(0)  # fmt: skip
-        gap = log_p - mix
-        student = (p * gap).sum(1, keepdim=True)
-        value = loss.beta * (log_q.exp() * (log_q - mix)).sum(1, keepdim=True) + (1 - loss.beta) * student
-        grad = (1 - loss.beta) * p * (gap - student) * scale
-    out[rows] = value.squeeze(1)
-    return (value * scale).sum(), torch.nn.functional.pad(grad, (0, padded))
+def _gradient(value: Tensor, points: tuple[Tensor, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+    """The gradient of a scalar by both points; None where it does not depend on one."""
+    if not value.requires_grad:
+        return None, None
+    by_logprob, by_entropy = torch.autograd.grad(value, points, allow_unused=True)
+    return by_logprob, by_entropy

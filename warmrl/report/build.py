@@ -1,7 +1,15 @@
 """From what a run measured to the numbers of its report: endpoints, contrasts, pass@k curves, training series.
 
-`build` is a pure function of a plain dict (see `docs/` and the tests' simulated run for its shape), so the same run
-gives the same bytes. Every interval is over problems, and every contrast is paired with shared draws.
+`build` is a pure function of a plain dict, so the same run gives the same bytes. Every interval is over problems,
+and every contrast is paired with shared draws. The dict:
+
+    name, seed, recipe, environment     as they are to be shown; `recipe["eval"]` gives level, draws and seed
+    stages                              in order: name, use, kind, policy, key, reused, seconds, steps, and rows of
+                                        metrics (`step` counts from 1; none for a curator)
+    evaluations                         checkpoint, stage, step (None: the end), suite, problems (ids), metrics (name
+                                        to values, weights, unit, higher_is_better), settings; `right` and `n` of each
+                                        problem for the pass@k curve; `clusters` where problems share an image or task
+    findings, handoffs, budget, reproduce   optional: sentences, sentences, a table, command lines
 """
 
 from __future__ import annotations
@@ -12,10 +20,13 @@ from dataclasses import asdict
 from typing import Any
 
 from warmrl.report.checkpoints import Track
+from warmrl.report.output import write
 from warmrl.report.words import CLAIM, answer
 from warmrl.stats.contrasts import contrast
 from warmrl.stats.estimators import pass_at_k
 from warmrl.stats.intervals import interval
+
+__all__ = ["build", "write"]
 
 FORMAT = 1
 DIGITS = 6

@@ -1,0 +1,29 @@
+"""The contracts on the built-ins that have no test file of their own for them: metrics and the pocket's datasets."""
+
+import pytest
+
+from warmrl.testing import DatasetContract, MetricContract
+
+METRICS = ["accuracy", "pass", "entropy", "diversity", "length", "truncated", "extraction_failure", "format"]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+class TestMetrics(MetricContract):
+    plugin = "warmrl_metrics"
+    name = ""
+
+    @pytest.fixture(autouse=True)
+    def named(self, metric):
+        self.name = metric
+
+
+class TestPocketGeometry(DatasetContract):
+    plugin = "warmrl_pocket"
+    name = "pocket_geometry"
+    settings = {"size": 24}
+
+
+class TestPocketCharts(DatasetContract):
+    plugin = "warmrl_pocket"
+    name = "pocket_charts"
+    settings = {"size": 24, "split": "test"}

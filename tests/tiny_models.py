@@ -69,7 +69,8 @@ def _qwen2_5_vl(width: int, vocab: int, layers: int) -> nn.Module:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     section = [4, 6, 6] if width == 64 else [8, 12, 12]
-    text = _text(width, vocab, layers, rope_parameters={"rope_type": "default", "mrope_section": section, "rope_theta": 1e4})
+    rope = {"rope_type": "default", "mrope_section": section, "rope_theta": 1e4}
+    text = _text(width, vocab, layers, rope_parameters=rope)
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": width,
               "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 16,
               "fullatt_block_indexes": [1], "in_channels": 3}  # fmt: skip
@@ -110,7 +111,8 @@ def tiny_prompt(family: str, text: int = 7, images: int = 0, *, seed: int = 0, k
 
 def _tiles(images: int, draw: torch.Generator) -> tuple[dict[str, Tensor], list[int]]:
     pixels = torch.randn(1, images, 3, 24, 24, generator=draw)
-    return {"pixel_values": pixels, "pixel_attention_mask": torch.ones(1, images, 24, 24, dtype=torch.bool)}, [4] * images
+    seen = torch.ones(1, images, 24, 24, dtype=torch.bool)
+    return {"pixel_values": pixels, "pixel_attention_mask": seen}, [4] * images
 
 
 def _patches(images: int, draw: torch.Generator) -> tuple[dict[str, Tensor], list[int]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "GIF": b";"}
+ENDS = {"JPEG": b"\xff\xd9", "GIF": b";"}
 GREY = (128, 128, 128)
 SIDE = 224
 """Pixels of a side of the square that stands for a bad image."""
@@ -45,12 +45,12 @@ class Source:
     def check(self, decode: bool) -> str:
         """Check that it can be decoded and give its key, a hash of its bytes. Raises `DataError`.
 
-        Header and size are always looked at. The pixels are decoded when `decode` is set, or when the file doesn't
-        end as its format does, so a file that was cut off is found without decoding the whole ones.
+        Header and size are always looked at. The pixels are decoded when `decode` is set, or when the checksums (PNG)
+        or the end of the file aren't as they should be, so a file that was cut off is found quickly.
         """
         data = self.read()
         image = self._opened(data)
-        if decode or not ends_well(data, image.format or ""):
+        if decode or not self._looks_whole(data, image.format or ""):
             self._rgb(image)
         return hashlib.sha256(data).hexdigest()
 
@@ -73,6 +73,16 @@ class Source:
         if image.width * image.height > self.max_pixels:
             raise self._too_large(f"{image.width} x {image.height} pixels")
         return image
+
+    def _looks_whole(self, data: bytes, form: str) -> bool:
+        """Whether a PNG's checksums are right, or the file ends as one of its format does."""
+        if form != "PNG":
+            return ends_well(data, form)
+        try:
+            self._opened(data).verify()
+        except Exception:
+            return False
+        return True
 
     def _rgb(self, image: Image) -> Image:
         """Decode: the first frame, upright, on white where it is transparent, 16 bits scaled to 8."""

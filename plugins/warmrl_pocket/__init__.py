@@ -31,7 +31,7 @@ def warmrl_register_warm_starts(register: Register) -> None:
 
 @hookimpl
 def warmrl_find_checkpoint(path: str) -> Path | None:
-    """`pocket:base` and `pocket:teacher` as shipped; `pocket:random` and `pocket:random-teacher` made when asked for."""
+    """`pocket:base` and `pocket:teacher` as shipped; `pocket:random` and `pocket:random-teacher`, made here."""
     family, _, name = path.partition(":")
     if family != "pocket":
         return None

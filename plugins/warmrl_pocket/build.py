@@ -26,7 +26,7 @@ WORDS = [
     *"+-*=.?",
     *("<think>", "</think>", "<answer>", "</answer>"),
     *("read", "and", "so", "it", "is", "of"),
-    *("area", "perimeter", "diameter", "angle", "length", "sum", "max", "range", "labels"),
+    *("area", "perimeter", "diameter", "angle", "length", "sum", "max", "range"),
     *("rectangle", "circle", "triangle", "segment", "bars"),
 ]
 IMAGE_TOKENS = GRID * GRID
@@ -60,7 +60,7 @@ SIZES = {"random": Size(hidden=96, intermediate=256), "random-teacher": Size(hid
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A word-level tokenizer of 49 tokens: digits one by one, everything else whole, a space between words."""
+    """A word-level tokenizer of 48 tokens: digits one by one, everything else whole, a space between words."""
     vocabulary = {word: index for index, word in enumerate([*SPECIAL, *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -25,7 +25,7 @@ def build(
 
     for name in ("base", "teacher"):
         command = [sys.executable, "-m", "warmrl", "run", str(recipes / f"{name}.toml"), "--json"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
         if done.returncode:
             raise WarmrlError(f"The recipe {recipes / name}.toml failed (exit code {done.returncode}); see above.")
         run = json.loads(done.stdout.splitlines()[-1])

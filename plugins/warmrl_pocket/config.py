@@ -61,7 +61,7 @@ class Phase(Config):
 class PretrainConfig(MethodConfig):
     """Trains a randomly initialised pocket model in four phases: glyphs, literacy, clean traces, mixed traces."""
 
-    data: str | list[str] = []
+    data: str | list[str] = Field(default_factory=list)
     """Unused: figures are drawn as training goes, from label combinations of the split `pretrain`."""
     steps: Annotated[int, Field(ge=1)] = 1250
     """The sum of the phases' steps."""

@@ -51,13 +51,14 @@ def remainder(labels: Labels) -> list[str]:
 
 
 def draw_rectangle(canvas: Canvas, labels: Labels) -> None:
-    """A rectangle in the middle, its width above or below, its height at the left or right."""
-    rng, (width, height) = canvas.rng, labels
+    """A rectangle in the middle, one label above or below it, one at its left or right."""
+    rng = canvas.rng
+    cells = [(int(rng.choice((0, 3))), int(rng.integers(1, 3))), (int(rng.integers(1, 3)), int(rng.choice((0, 3))))]
+    width, height = labels if cells[0] < cells[1] else reversed(labels)
     # Proportions hint at the labels without giving them away.
-    across, down = (16 + 6 * side / max(labels) + rng.uniform(0, 1) for side in labels)
+    across, down = (16 + 6 * side / max(labels) + rng.uniform(0, 1) for side in (width, height))
     canvas.outline([(48 + i * across, 48 + j * down) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
-    canvas.label((int(rng.choice((0, 3))), int(rng.integers(1, 3))), str(width))
-    canvas.label((int(rng.integers(1, 3)), int(rng.choice((0, 3)))), str(height))
+    canvas.labels(cells, labels)
 
 
 def draw_circle(canvas: Canvas, labels: Labels) -> None:
@@ -82,16 +83,14 @@ def _triangle(canvas: Canvas) -> tuple[list[Point], bool]:
 
 def draw_angles(canvas: Canvas, labels: Labels) -> None:
     """A triangle with two of its angles labelled and the third marked `?`."""
-    rng = canvas.rng
     corners, up = _triangle(canvas)
     base, tip = (3, 0) if up else (0, 3)
     cells = [(base, 0), (base, 3), (tip, 1 if corners[2][0] < 48 else 2)]
-    unknown = int(rng.integers(3))
-    texts = [str(label) for label in labels]
-    texts.insert(unknown, "?")
-    for i, (cell, text) in enumerate(zip(cells, texts, strict=True)):
+    unknown = int(canvas.rng.integers(3))
+    for i in range(3):
         canvas.arc(corners[i], corners[i - 1], corners[i - 2])
-        canvas.label(cell, text)
+    canvas.label(cells.pop(unknown), "?")
+    canvas.labels(cells, labels)
 
 
 def draw_sides(canvas: Canvas, labels: Labels) -> None:
@@ -99,27 +98,22 @@ def draw_sides(canvas: Canvas, labels: Labels) -> None:
     _, up = _triangle(canvas)
     row = int(canvas.rng.integers(1, 3))
     cells = [(row, 0), (row, 3), (3 if up else 0, int(canvas.rng.integers(1, 3)))]
-    for cell, label in zip(cells, labels, strict=True):
-        canvas.label(cell, str(label))
+    canvas.labels(cells, labels)
 
 
 def draw_segment(canvas: Canvas, labels: Labels) -> None:
-    """A segment in two parts: one labelled, one marked `?`, and the length of the whole under a bracket."""
+    """A segment in two parts, one labelled, one marked `?`, and above a bracket the length of the whole."""
     rng, (whole, part) = canvas.rng, labels
-    below, known_left = bool(rng.integers(2)), bool(rng.integers(2))
-    cut = 48 + (1 if known_left else -1) * 40 * (min(part / whole, 1) - 0.5)
+    known_left = bool(rng.integers(2))
+    cut = 48 + (1 if known_left else -1) * 40 * (part / whole - 0.5)
     canvas.line((6, 48), (90, 48))
     for x in (6, cut, 90):
         canvas.line((x, 43), (x, 53))
-    parts, total, bracket = (1, 3, 68) if below else (2, 0, 28)
-    inward = -5 if below else 5
-    canvas.line((6, bracket), (90, bracket), 0.35)
+    canvas.line((6, 28), (90, 28), 0.35)
     for x in (6, 90):
-        canvas.line((x, bracket), (x, bracket + inward), 0.35)
-    known, unknown = (0, 3) if known_left else (3, 0)
-    canvas.label((parts, known), str(part))
-    canvas.label((parts, unknown), "?")
-    canvas.label((total, int(rng.integers(1, 3))), str(whole))
+        canvas.line((x, 28), (x, 33), 0.35)
+    canvas.label((2, 3 if known_left else 0), "?")
+    canvas.labels([(0, int(rng.integers(1, 3))), (2, 0 if known_left else 3)], labels)
 
 
 SIDES = range(2, 13)

@@ -25,7 +25,7 @@ class Kind:
 
     `combinations` lists every set of labels that it can show, each in a canonical order. `working` are the
     equations that lead from labels to the answer, which is what stands behind the last `=`. `draw` puts a figure
-    with these labels on a canvas; `shuffled` says whether labels may appear in any order.
+    with these labels on a canvas, in reading order; `shuffled` says whether labels may appear in any order.
     """
 
     name: str
@@ -44,16 +44,6 @@ class Kind:
             split: tuple(ordered[round(start) : round(end)])
             for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True)
         }
-
-
-    def canonical(self, labels: Labels) -> Labels:
-        """Labels in the order in which `combinations` lists them."""
-        return tuple(sorted(labels)) if self.shuffled else labels
-
-    def split_of(self, labels: Labels) -> str | None:
-        """The split that a label combination belongs to; None when this kind never asks about it."""
-        wanted = self.canonical(labels)
-        return next((split for split, combinations in self.splits.items() if wanted in combinations), None)
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,8 @@ class Figure:
     @property
     def combination(self) -> str:
         """The kind with its labels in canonical order: what no two splits share."""
-        return f"{self.kind.name}:{'-'.join(map(str, self.kind.canonical(self.labels)))}"
+        labels = sorted(self.labels) if self.kind.shuffled else self.labels
+        return f"{self.kind.name}:{'-'.join(map(str, labels))}"
 
     def pixels(self) -> np.ndarray:
         """The figure's (96, 96) bytes; the same id gives the same bytes."""
@@ -99,18 +90,20 @@ class Figure:
         )
 
 
-def draw_figure(id: str, kinds: Sequence[Kind], split: str) -> Figure:
-    """The figure that an id stands for: a kind, one of the split's label combinations, and their order."""
-    rng = generator(id)
+def draw_figure(name: str, kinds: Sequence[Kind], split: str) -> Figure:
+    """The figure that an id (`name`) stands for: a kind, one of the split's label combinations, and their order."""
+    rng = generator(name)
     kind = kinds[rng.integers(len(kinds))]
     choices = kind.splits[split]
     labels = choices[rng.integers(len(choices))]
     if kind.shuffled:
         labels = tuple(labels[i] for i in rng.permutation(len(labels)))
-    return Figure(id, kind, labels)
+    return Figure(name, kind, labels)
 
 
-def figures(name: str, kinds: Mapping[str, Kind], wanted: Sequence[str], split: str, seed: int, size: int) -> list[Figure]:
+def figures(
+    name: str, kinds: Mapping[str, Kind], wanted: Sequence[str], split: str, seed: int, size: int
+) -> list[Figure]:
     """The first `size` figures of a split. Raises `UsageError` for a split or kind that doesn't exist."""
     if split not in SPLITS:
         raise UsageError(f"{name} has no split `{split}`; it has {', '.join(SPLITS)}")

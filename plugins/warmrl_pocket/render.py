@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image as PILImage
@@ -85,6 +86,11 @@ class Canvas:
         self.ink[int(top) : int(bottom), int(left) : int(right)] = 0.25
         self.outline([(left, top), (right, top), (right, bottom), (left, bottom)])
 
+    def labels(self, cells: Sequence[Cell], texts: Iterable[str | int]) -> None:
+        """Write texts into cells so that they stand in reading order: by rows, then from left to right."""
+        for cell, text in zip(sorted(cells), texts, strict=True):
+            self.label(cell, str(text))
+
     def label(self, cell: Cell, text: str) -> None:
         """Write one or two characters into a cell, at a random place inside it."""
         bitmap = BITMAPS[text[0]]
@@ -93,7 +99,8 @@ class Canvas:
         height, width = bitmap.shape
         # Whole dots of jitter: a label has few enough places for a single linear patch projection to read it.
         top = cell[0] * CELL + SCALE * int(self.rng.integers((CELL - height) // SCALE + 1))
-        left = cell[1] * CELL + SCALE * int(self.rng.integers((CELL - width) // SCALE + 1))
+        margin = SCALE if len(text) == 1 else 0  # two neighbours must not look like one number
+        left = cell[1] * CELL + margin + SCALE * int(self.rng.integers((CELL - width - 2 * margin) // SCALE + 1))
         place = self.ink[top : top + height, left : left + width]
         np.maximum(place, bitmap, out=place)
 

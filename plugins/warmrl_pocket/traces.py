@@ -9,7 +9,8 @@ import numpy as np
 from warmrl_pocket.kinds import Figure, Labels, answer_of
 
 # How a trace says what it read, given the labels, and then its equations.
-READ, PLAIN, SO, IT_IS = "read {labels} . {working}", "{working}", "read {labels} so {working}", "it is {labels} . {working}"
+READ, PLAIN = "read {labels} . {working}", "{working}"
+SO, IT_IS = "read {labels} so {working}", "it is {labels} . {working}"
 CLEAN_TEMPLATES, CLEAN_SHARES = (READ, PLAIN, SO), (0.4, 0.3, 0.3)
 MIXED_TEMPLATES, MIXED_SHARES = (READ, PLAIN, SO, IT_IS), (0.25, 0.25, 0.25, 0.25)
 

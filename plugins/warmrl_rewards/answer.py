@@ -76,7 +76,7 @@ UNITS = {
 }
 # A unit of one letter needs a space before it: `5m` may be five times m.
 UNIT = re.compile(
-    r"(.*[0-9})i.])(?:\s*(?=%|[A-Za-z]{2})|\s)\s*(?:(?:(sq|square|cubic)\.? )?("
+    r"(.*(?:[0-9}).]|\\pi))(?:\s*(?=%|[A-Za-z]{2})|\s)\s*(?:(?:(sq|square|cubic)\.? )?("
     + "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
     + r")(?![A-Za-z])\s*(?:\^?\s*\{?\s*([23])\s*\}?)?)\s*\.?"
 )

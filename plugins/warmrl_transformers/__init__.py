@@ -7,6 +7,5 @@ from warmrl_transformers.config import TransformersConfig
 @hookimpl
 def warmrl_register_samplers(register: Register) -> None:
     """Add the sampler."""
-    register(
-        "transformers", config=TransformersConfig, implementation="warmrl_transformers.sampler:Transformers", revision="1"
-    )
+    implementation = "warmrl_transformers.sampler:Transformers"
+    register("transformers", config=TransformersConfig, implementation=implementation, revision="1")

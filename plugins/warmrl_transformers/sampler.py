@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class Transformers(Sampler[TransformersConfig]):
             groups[one.request].append(self._completion(one))
         return groups
 
-    def _write(self, prompts: Sequence[object], wanted: Sequence[Wanted]) -> None:
+    def _write(self, prompts: Sequence[Any], wanted: Sequence[Wanted]) -> None:
         """Write the wanted completions token by token, all together."""
         device = self.policy.device
         used = sorted({one.prompt for one in wanted})

@@ -1,5 +1,7 @@
 """The contracts on the built-ins that have no test file of their own for them: metrics and the pocket's datasets."""
 
+from typing import ClassVar
+
 import pytest
 
 from warmrl.testing import DatasetContract, MetricContract
@@ -20,10 +22,10 @@ class TestMetrics(MetricContract):
 class TestPocketGeometry(DatasetContract):
     plugin = "warmrl_pocket"
     name = "pocket_geometry"
-    settings = {"size": 24}
+    settings: ClassVar = {"size": 24}
 
 
 class TestPocketCharts(DatasetContract):
     plugin = "warmrl_pocket"
     name = "pocket_charts"
-    settings = {"size": 24, "split": "test"}
+    settings: ClassVar = {"size": 24, "split": "test"}

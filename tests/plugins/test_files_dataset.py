@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import ClassVar
 
 import pyarrow as pa
 import pytest
@@ -18,6 +19,12 @@ from warmrl.testing import DatasetContract
 def encoded(form="PNG", size=(6, 4), color=(200, 10, 10), mode="RGB", **options):
     out = io.BytesIO()
     Pillow.new(mode, size, color).save(out, form, **options)
+    return out.getvalue()
+
+
+def noise(form):
+    out = io.BytesIO()
+    Pillow.effect_noise((150, 150), 60).convert("RGB").save(out, form)
     return out.getvalue()
 
 
@@ -45,7 +52,7 @@ def error(path, **settings):
 class TestJsonlContract(DatasetContract):
     plugin = "warmrl_datasets"
     name = "files"
-    settings = {"path": "data"}
+    settings: ClassVar = {"path": "data"}
 
     def table(self, folder):
         (folder / "a.png").write_bytes(encoded())
@@ -58,11 +65,15 @@ class TestJsonlContract(DatasetContract):
 class TestParquetContract(DatasetContract):
     plugin = "warmrl_datasets"
     name = "files"
-    settings = {"path": "data", "question": "problem"}
+    settings: ClassVar = {"path": "data", "question": "problem"}
 
     def table(self, folder):
         rows = [
-            {"problem": f"<image>Find {i}.", "answer": str(i), "images": [{"bytes": encoded(color=(i, i, i)), "path": None}]}
+            {
+                "problem": f"<image>Find {i}.",
+                "answer": str(i),
+                "images": [{"bytes": encoded(color=(i, i, i)), "path": None}],
+            }
             for i in range(70)
         ]
         (folder / "data").mkdir(exist_ok=True)
@@ -87,7 +98,13 @@ def test_rows_become_problems(tmp_path):
     assert one.images[1].load().getpixel((0, 0)) == (1, 2, 3)
     assert (one.id, one.gold, one.kind, one.solution, one.extra) == ("p1", "1", "math", None, {"level": 3})
     (other,) = files(tmp_path, split="test").problems()
-    assert (other.id, other.gold, other.kind, other.solution, other.cluster) == ("test:1", "12", "count", "it is 12", "c")
+    assert (other.id, other.gold, other.kind, other.solution, other.cluster) == (
+        "test:1",
+        "12",
+        "count",
+        "it is 12",
+        "c",
+    )
     assert [type(part) for part in other.messages[0].parts] == [Image, Text]
 
 
@@ -99,7 +116,9 @@ def test_parquet_bytes_structs_and_paths(tmp_path):
     problems = files(tmp_path / "train.parquet").problems()
     assert [problem.images[0].load().getpixel((0, 0)) for problem in problems] == [(9, 0, 0), (0, 0, 9)]
     assert problems[0].extra == {}
-    parquet.write_table(pa.table({"question": ["q"], "answer": ["1"], "image": [encoded("WEBP")]}), tmp_path / "b.parquet")
+    parquet.write_table(
+        pa.table({"question": ["q"], "answer": ["1"], "image": [encoded("WEBP")]}), tmp_path / "b.parquet"
+    )
     assert files(tmp_path / "b.parquet").problems()[0].images[0].load().size == (6, 4)
 
 
@@ -128,9 +147,9 @@ BAD = {
     "missing": (None, "does not exist"),
     "empty": (b"", "cannot be decoded"),
     "page": (b"<html>404</html>", "cannot be decoded"),
-    "cut png": (encoded(size=(300, 300))[:-20], "cannot be decoded"),
-    "cut jpeg": (encoded("JPEG", size=(300, 300))[:-300], "cannot be decoded"),
-    "cut webp": (encoded("WEBP", size=(300, 300), lossless=True)[:-4], "cannot be decoded"),
+    "cut png": (noise("PNG")[:-2000], "cannot be decoded"),
+    "cut jpeg": (noise("JPEG")[:-2000], "cannot be decoded"),
+    "cut webp": (noise("WEBP")[:-2000], "cannot be decoded"),
     "tiff": (encoded("TIFF"), "cannot be decoded"),
     "large": (encoded(size=(200, 200)), "the cap is 30,000 pixels"),
     "bomb": (encoded(size=(20000, 20000), mode="1", color=0), "more pixels than Pillow opens"),
@@ -144,7 +163,7 @@ def test_bad_images(tmp_path, name):
     if data is not None:
         (tmp_path / "bad").write_bytes(data)
     write(tmp_path, [row(1, image="good.png"), row(2, images=None, image="bad"), row(3, image="good.png")])
-    settings = {"images": "image", "max_pixels": 30_000}
+    settings: ClassVar = {"images": "image", "max_pixels": 30_000}
     message = error(tmp_path, **settings)
     assert rule in message
     assert f"{tmp_path}/train.jsonl, row 2" in message
@@ -225,7 +244,9 @@ def test_bad_files_are_named(tmp_path):
     assert "not a whole Parquet file" in error(tmp_path / "train.parquet")
     (tmp_path / "data.csv").write_text("a,b")
     assert "ends in `.jsonl` or `.parquet`" in error(tmp_path / "data.csv")
-    parquet.write_table(pa.table({"question": pa.array([], pa.string()), "answer": pa.array([], pa.string())}), tmp_path / "no.parquet")
+    parquet.write_table(
+        pa.table({"question": pa.array([], pa.string()), "answer": pa.array([], pa.string())}), tmp_path / "no.parquet"
+    )
     assert "is empty" in error(tmp_path / "no.parquet")
 
 

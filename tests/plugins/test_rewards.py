@@ -8,6 +8,7 @@ import threading
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ HANGS = "9^{9^{9}}"
 class TestMathContract(RewardContract):
     plugin = "warmrl_rewards"
     name = "math"
-    settings = {"deadline": 1.0}
+    settings: ClassVar = {"deadline": 1.0}
     right = ("4", "4.0", "\\frac{8}{2}", "2^2", "x = 4", "\\log_2(16)")
     wrong = ("5", "", "four and a half", "-4", "\\log_2(8)")
 
@@ -122,7 +123,18 @@ def test_verdicts_of_math_verify(reward, gold, answer, verdict):
     assert score(reward, gold, answer) == [verdict]
 
 
-GOLDS = ["42", "7.5", "\\frac{15}{2}", "6\\sqrt{2}", "9\\pi", "x+1", "\\frac{3\\sqrt{5}}{2}", "(1, 2)", "12.5\\text{ cm}", "C"]
+GOLDS = [
+    "42",
+    "7.5",
+    "\\frac{15}{2}",
+    "6\\sqrt{2}",
+    "9\\pi",
+    "x+1",
+    "\\frac{3\\sqrt{5}}{2}",
+    "(1, 2)",
+    "12.5\\text{ cm}",
+    "C",
+]
 
 
 @pytest.mark.parametrize("gold", GOLDS)
@@ -147,7 +159,9 @@ def test_exact_surds(coefficient, radicand, denominator):
     assert exact(str(found)) == found
 
 
-@pytest.mark.parametrize("text", ["", "x", "1 2", "3/0", "\\frac{1}{0}", "5-3", "1/", "/2", "٤٢", "9" * 300, "0^{-1}", "--1"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1 2", "3/0", "\\frac{1}{0}", "5-3", "1/", "/2", "٤٢", "9" * 300, "0^{-1}", "--1"]
+)
 def test_exact_refuses_what_is_no_number(text):
     assert exact(text) is None
 
@@ -168,7 +182,14 @@ def test_canonical(reward, answers, canonical):
 
 @pytest.mark.parametrize(
     ("raw", "text", "unit"),
-    [("5 cm", "5", "cm"), ("5m", "5m", ""), ("5 m", "5", "m"), ("3 inches", "3", "in"), ("50 %", "50", "%"), ("cm", "cm", "")],
+    [
+        ("5 cm", "5", "cm"),
+        ("5m", "5m", ""),
+        ("5 m", "5", "m"),
+        ("3 inches", "3", "in"),
+        ("50 %", "50", "%"),
+        ("cm", "cm", ""),
+    ],
 )
 def test_units(raw, text, unit):
     assert (normalise(raw).text, normalise(raw).unit) == (text, unit)
@@ -184,7 +205,12 @@ def workers():
 def test_a_hostile_answer_is_killed_and_others_are_not(workers):
     workers.grade([("x+1", "1+x")] * 2)
     start = time.monotonic()
-    assert workers.grade([("x+1", "1+x"), ("42", HANGS), ("x+1", "x"), ("x+1", "1+x")]) == [True, "SIGALRM", False, True]
+    assert workers.grade([("x+1", "1+x"), ("42", HANGS), ("x+1", "x"), ("x+1", "1+x")]) == [
+        True,
+        "SIGALRM",
+        False,
+        True,
+    ]
     assert time.monotonic() - start < 0.5 + 2.0
     assert workers.grade([("x+1", "1+x")]) == [True]
 
@@ -217,7 +243,14 @@ def test_timeouts_are_counted(reward):
 
 def test_endless_answers_are_refused_without_a_process():
     reward = Math(MathConfig(), PlainStyle(Config()))
-    answers = [HANGS, "7^{999999999}", "9999999!", "\\binom{100000000}{50000000}", "(" * 50 + "1" + ")" * 50, "\\int e^{x} dx"]
+    answers = [
+        HANGS,
+        "7^{999999999}",
+        "9999999!",
+        "\\binom{100000000}{50000000}",
+        "(" * 50 + "1" + ")" * 50,
+        "\\int e^{x} dx",
+    ]
     assert score(reward, "42", *answers) == [0.0] * len(answers)
     assert reward.refused == len(answers)
     assert score(reward, "x^4+x^3+x^2+x", "x^4+x^3+x^2+x") == [1.0]

@@ -34,7 +34,7 @@ def test_limits_are_scipys_on_the_same_draws(method: str, weights: bool) -> None
         paired=True,
         method=method,
         n_resamples=0,
-        bootstrap_result=Replicates(resampled_scores(Ratio(values * w, w), 10_000, 3)),
+        bootstrap_result=Replicates(resampled_scores(10_000, 3, Ratio(values * w, w))[0]),
     ).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 

@@ -5,8 +5,20 @@ import sys
 import types
 
 import pytest
+from pydantic import ConfigDict
 
-from warmrl.api import AnswerStyle, Config, Dataset, DatasetConfig, Message, Problem, Reward, RewardConfig, Text, hookimpl
+from warmrl.api import (
+    AnswerStyle,
+    Config,
+    Dataset,
+    DatasetConfig,
+    Message,
+    Problem,
+    Reward,
+    RewardConfig,
+    Text,
+    hookimpl,
+)
 from warmrl.testing import AnswerStyleContract, DatasetContract, PlainStyle, RewardContract, hostile_texts
 
 
@@ -17,7 +29,7 @@ class Settings(RewardConfig):
 class Loose(RewardConfig):
     """Settings that take anything."""
 
-    model_config = {"extra": "allow", "frozen": False}
+    model_config = ConfigDict(extra="allow", frozen=False)
     undocumented: int = 1
 
 
@@ -129,7 +141,7 @@ def test_broken_datasets_are_noticed(plugin, tmp_path):
 
 def test_a_plugin_that_cannot_register_is_noticed(plugin):
     it = contract(RewardContract, plugin("warmrl_register_reward", NotFinite, Settings))
-    with pytest.raises(Exception, match="warmrl_register_reward|no reward"):
+    with pytest.raises(Exception, match=r"warmrl_register_reward|no reward"):
         it.test_it_registers()
 
 

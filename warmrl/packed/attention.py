@@ -81,32 +81,30 @@ class PrefixPlan:
         dtype: torch.dtype = torch.float32,
     ) -> PrefixPlan:
         """From the row's blocks: (prompt start, prompt end, [(completion start, end), ...])."""
-        causal, shared = [], []
+        causal: list[Span] = []
+        shared: list[Span] = []
         for start, end, answers in blocks:
             if len(answers) == 1:  # a prompt with its only completion right behind it: one causal span
                 causal.append(Span(start, answers[0][1] - start))
                 continue
             causal.append(Span(start, end - start))
             shared.extend(Span(a, b - a, start, end - start) for a, b in answers if b > a)
-        calls, places, base = [], [], 0
-        for spans, build in ((causal, _causal_call), (shared, _prefix_call)):
-            for bucket in _buckets(spans):
-                longest = max(span.length for span in bucket)
-                calls.append(build(bucket, longest, device, dtype))
-                for i, span in enumerate(bucket):
-                    tokens = torch.arange(span.length)
-                    places.append(torch.stack([span.start + tokens, base + i * longest + tokens]))
-                base += len(bucket) * longest
-        token, place = torch.cat(places, 1)
-        order = torch.empty_like(place)
-        order[token] = place
+        buckets = [*_buckets(causal), *_buckets(shared)]
+        order = torch.empty(sum(span.length for span in [*causal, *shared]), dtype=torch.long)
+        calls, base = [], 0
+        for bucket in buckets:
+            query = _padded([(span.start, span.length) for span in bucket])
+            real = torch.arange(query.shape[1]) < torch.tensor([span.length for span in bucket])[:, None]
+            order[query[real]] = base + real.flatten().nonzero().squeeze(1)
+            calls.append(_call(bucket, query, device, dtype))
+            base += query.numel()
         return cls(tuple(calls), order.to(device))
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:  # noqa: ARG002
         """Attention of a packed row, the same in every layer.
 
         Args:
-            layer: Which decoder layer asks (of no importance here).
+            layer: Which decoder layer asks.
             query: `[1, heads, T, d]`.
             key: `[1, kv heads, T, d]`.
             value: `[1, kv heads, T, d]`.
@@ -153,27 +151,27 @@ def _buckets(spans: Sequence[Span]) -> Iterator[list[Span]]:
         yield bucket
 
 
-def _padded(starts: Sequence[int], lengths: Sequence[int], longest: int) -> Tensor:
-    """`[B, longest]` token indices; places past a span's end repeat its last token (nothing real reads them)."""
-    last = torch.tensor(lengths)[:, None] - 1
-    return torch.tensor(starts)[:, None] + torch.arange(longest)[None].minimum(last.clamp(min=0))
+def _padded(spans: Sequence[tuple[int, int]]) -> Tensor:
+    """`[B, longest]` token indices of spans (start, length); beyond its end a span repeats its last token."""
+    starts, lengths = torch.tensor(spans)[..., None].unbind(1)
+    return starts + torch.arange(int(lengths.max())).minimum(lengths - 1)
 
 
-def _causal_call(spans: Sequence[Span], longest: int, device: torch.device | str, dtype: torch.dtype) -> Call:
-    """Plain causal attention of each span to itself; padding on the right is never seen by a real token."""
-    index = _padded([s.start for s in spans], [s.length for s in spans], longest).flatten().to(device)
-    return Call(index, index, len(spans), None)
+def _call(spans: Sequence[Span], query: Tensor, device: torch.device | str, dtype: torch.dtype) -> Call:
+    """The call of a bucket, whose padded tokens are `query` `[B, L]`.
 
-
-def _prefix_call(spans: Sequence[Span], longest: int, device: torch.device | str, dtype: torch.dtype) -> Call:
-    """Each span attends to all of its prompt and causally to itself: keys are `[prompt (padded) | span (padded)]`."""
-    prompt = max(span.prompt_length for span in spans)
-    query = _padded([s.start for s in spans], [s.length for s in spans], longest)
-    prefix = _padded([s.prompt for s in spans], [s.prompt_length for s in spans], prompt)
-    lengths = torch.tensor(sorted({span.prompt_length for span in spans}))
-    if len(lengths) > 1:  # one mask per span, for prompts of unlike lengths
-        lengths = torch.tensor([span.prompt_length for span in spans])
-    seen = (torch.arange(prompt) < lengths[:, None])[:, None, :].expand(-1, longest, -1)
+    Without prompts it is causal, and padding on the right is seen by no real token. With prompts the keys are
+    `[prompt (padded) | span (padded)]`, and the mask shows each span its whole prompt and itself causally.
+    """
+    longest = query.shape[1]
+    if not any(span.prompt_length for span in spans):
+        index = query.flatten().to(device)
+        return Call(index, index, len(spans), None)
+    prefix = _padded([(span.prompt, span.prompt_length) for span in spans])
+    lengths = torch.tensor([span.prompt_length for span in spans])
+    if bool((lengths == lengths[0]).all()):
+        lengths = lengths[:1]
+    seen = (torch.arange(prefix.shape[1]) < lengths[:, None])[:, None, :].expand(-1, longest, -1)
     causal = torch.ones(longest, longest, dtype=torch.bool).tril().expand(len(lengths), -1, -1)
     visible = torch.cat([seen, causal], 2)[:, None]
     mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, -torch.inf)
@@ -182,7 +180,7 @@ def _prefix_call(spans: Sequence[Span], longest: int, device: torch.device | str
 
 
 def attention(
-    module: torch.nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,

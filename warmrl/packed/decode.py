@@ -57,7 +57,8 @@ class _Slots:
         for row, prompt in enumerate(owners):
             members.setdefault(prompt, []).append(row)
         size = max(-(-len(rows) // -(-len(rows) // GROUP)) for rows in members.values())
-        seats, prompts = [0] * len(owners), []
+        seats: list[int] = [0] * len(owners)
+        prompts: list[int] = []
         for prompt, rows in members.items():
             for start in range(0, len(rows), size):
                 for place, row in enumerate(rows[start : start + size]):
@@ -124,7 +125,7 @@ class Decoding:
         columns = self._prompt_tokens()
         self.keys, self.values = ([states[i][columns].transpose(1, 2) for states in kept] for i in (0, 1))
         self.room = 0
-        self.mask: Tensor | None = None
+        self.mask = hidden.new_empty(0)
 
     def _prefill(self, prompts: Sequence[Prompt]) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Tensor]:
         """Last hidden states `[n, H]`, keys and values by layer, and the first position `[axes, n]` of completions."""
@@ -175,7 +176,7 @@ class Decoding:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
         """Add a step's keys and values `[R, kv heads, 1, d]`; attend to prompt and past: `[R, 1, heads, d]`."""
-        (rows, heads, _, width), kv_heads = query.shape, key.shape[1]
+        (_, heads, _, width), kv_heads = query.shape, key.shape[1]
         groups, size, repeats = self.slots.groups, self.slots.size, heads // kv_heads
         if self.steps > self.room:
             self._make_room(repeats)

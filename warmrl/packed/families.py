@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +25,16 @@ class Family:
 
     language_model: str
     text_config: str
-    features: Callable[[nn.Module, Sequence[Prompt]], list[Tensor]] | None
-    positions: Callable[[nn.Module, Prompt], Tensor]
+    features: Callable[[Any, Sequence[Prompt]], list[Tensor]] | None
+    positions: Callable[[Any, Prompt], Tensor]
 
 
-def _line(model: nn.Module, prompt: Prompt) -> Tensor:
+def _line(_model: Any, prompt: Prompt) -> Tensor:
     """Positions 0, 1, 2, ...: `[1, P]`."""
     return torch.arange(len(prompt.ids), device=prompt.ids.device)[None]
 
 
-def _mrope(model: nn.Module, prompt: Prompt) -> Tensor:
+def _mrope(model: Any, prompt: Prompt) -> Tensor:
     """Qwen2.5-VL's time, height and width positions: `[3, P]`."""
     kinds = (prompt.ids == model.config.image_token_id).int()
     grid = prompt.pixels.get("image_grid_thw")
@@ -41,7 +42,7 @@ def _mrope(model: nn.Module, prompt: Prompt) -> Tensor:
     return positions[:, 0]
 
 
-def _tiles(model: nn.Module, prompts: Sequence[Prompt]) -> list[Tensor]:
+def _tiles(model: Any, prompts: Sequence[Prompt]) -> list[Tensor]:
     """Idefics3: `pixel_values` `[1, tiles, 3, h, w]`; prompts of equal tile size run together."""
     found: list[Tensor | None] = [None] * len(prompts)
     sizes = {prompt.pixels["pixel_values"].shape[-2:] for prompt in prompts}
@@ -59,7 +60,7 @@ def _tiles(model: nn.Module, prompts: Sequence[Prompt]) -> list[Tensor]:
     return [part for part in found if part is not None]
 
 
-def _patches(model: nn.Module, prompts: Sequence[Prompt]) -> list[Tensor]:
+def _patches(model: Any, prompts: Sequence[Prompt]) -> list[Tensor]:
     """Qwen2.5-VL: `pixel_values` `[patches, d]` and `image_grid_thw` `[images, 3]`, all prompts end to end."""
     pixels, grids = ([prompt.pixels[name] for prompt in prompts] for name in ("pixel_values", "image_grid_thw"))
     images = model.model.get_image_features(torch.cat(pixels), torch.cat(grids)).pooler_output
@@ -76,7 +77,7 @@ FAMILIES = {
 }
 
 
-def family_of(model: nn.Module) -> Family:
+def family_of(model: Any) -> Family:
     """The family of a model; raises `ValueError` with one sentence for a model that the core does not know."""
     kind = model.config.model_type
     if kind not in FAMILIES:
@@ -88,13 +89,13 @@ def family_of(model: nn.Module) -> Family:
     return FAMILIES[kind]
 
 
-def why_unpacked(language_model: nn.Module) -> str | None:
+def why_unpacked(language_model: Any) -> str | None:
     """Why the decoder's attention is none that the packed core can compute; None when it is."""
     config = language_model.config
     others = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     if others:
         return f"layers of type {', '.join(sorted(others))} carry or cut what a completion may see"
-    if getattr(config, "use_sliding_window", False) and getattr(config, "sliding_window", None):
+    if getattr(config, "use_sliding_window", None) and getattr(config, "sliding_window", None):
         return "sliding-window attention cuts what a completion may see"
     if any(hasattr(part, "sinks") for part in language_model.modules()):
         return "attention sinks are not supported by the packed attention"
@@ -104,9 +105,9 @@ def why_unpacked(language_model: nn.Module) -> str | None:
     return None
 
 
-def why_unshared(language_model: nn.Module) -> str | None:
+def why_unshared(language_model: Any) -> str | None:
     """Why completions cannot share their prompt's computation exactly in training; None when they can."""
     dropped = any(isinstance(part, nn.Dropout) and part.p > 0 for part in language_model.modules())
-    if dropped or getattr(language_model.config, "attention_dropout", 0):
+    if dropped or getattr(language_model.config, "attention_dropout", None):
         return "dropout draws anew for every copy of a prompt: set it (attention's, LoRA's) to 0"
     return why_unpacked(language_model)

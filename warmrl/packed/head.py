@@ -65,6 +65,7 @@ class Divergence:
 
 
 Loss = TokenLoss | SequenceLoss | Divergence
+_PerToken = TokenLoss | Divergence
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def score_tokens(
         if isinstance(loss, SequenceLoss):
             loss = _token_form(loss, score_tokens(hidden.detach(), weight.detach(), targets, temperature=temperature))
         trains = loss is not None and torch.is_grad_enabled()
-        out = _Head.apply(hidden, weight, targets, loss, trains, temperature, chunk)
-    return HeadOutput(*out[:3], out[3] if isinstance(loss, Divergence) else None)
+        total, logprob, entropy, divergence = _Head.apply(hidden, weight, targets, loss, trains, temperature, chunk)
+    return HeadOutput(total, logprob, entropy, divergence if isinstance(loss, Divergence) else None)
 
 
 class _Head(torch.autograd.Function):
@@ -118,9 +119,9 @@ class _Head(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, loss: Loss | None, trains: bool,
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, loss: _PerToken | None, trains: bool,
         temperature: float, chunk: int,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         by_hidden, by_weight = (trains and needed for needed in ctx.needs_input_grad[:2])
         grad_hidden = torch.empty_like(hidden) if by_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if by_weight else None
@@ -154,7 +155,7 @@ class _Head(torch.autograd.Function):
 
 
 def _add_product(total: Tensor, grad: Tensor, hidden: Tensor) -> None:
-    """total `[V, H]` += grad `[n, V]`^T hidden `[n, H]`, summed over chunks in float32."""
+    """Add grad `[n, V]`^T hidden `[n, H]` to total `[V, H]`: chunks are summed in float32."""
     if grad.dtype == total.dtype:
         total.addmm_(grad.t(), hidden)
     else:
@@ -171,7 +172,7 @@ class _Chunk:
         self.logprob = self.log_p.gather(1, targets[:, None]).squeeze(1)
         self.entropy = -(self.p * self.log_p).sum(1)
 
-    def loss(self, loss: Loss | None, divergence: Tensor) -> tuple[Tensor, Tensor | None]:
+    def loss(self, loss: _PerToken | None, divergence: Tensor) -> tuple[Tensor, Tensor | None]:
         """The chunk's loss and its gradient by the logits (None: there is none); writes `divergence[rows]`."""
         value, grad = self.log_p.new_zeros(()), None
         if isinstance(loss, Divergence):

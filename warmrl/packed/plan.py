@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
 
 # Attention costs about one token's worth of matrix products per this many query-key pairs: a layer has about
 # 24 H^2 multiplications in its matrices and 4 H per pair, so 6 H pairs; H of 1.5k to 3.5k gives 9k to 21k.
@@ -187,9 +190,9 @@ def _pieces(index: int, group: EncodedGroup, token_budget: int, share: bool) -> 
             yield _Piece(index, prompt, tuple(sorted(part, key=lambda item: item[0])))
 
 
-def _first_fit(items: Sequence[tuple[int, object]], room: int) -> list[list]:
+def _first_fit(items: Sequence[tuple[int, T]], room: int) -> list[list[T]]:
     """First-fit decreasing: items of (size, thing) into few bins of at most `room`; a larger one has its own."""
-    bins: list[list] = []
+    bins: list[list[T]] = []
     left: list[int] = []
     for size, thing in sorted(items, key=lambda item: -item[0]):
         at = next((i for i, free in enumerate(left) if free >= size), None)
@@ -221,37 +224,43 @@ def _bins(pieces: Sequence[_Piece], token_budget: int, ranks: int) -> list[list[
 
 def _row(pieces: Sequence[_Piece]) -> Row:
     """Lay pieces out in one sequence, in the order of their groups."""
-    ids, blocks, predict, targets, owner, answers = [], [], [], [], [], []
-    columns: dict[str, list[Tensor]] = {name: [] for name in pieces[0].answers[0][1].columns}
-    at = 0
-    for piece in sorted(pieces, key=lambda piece: (piece.group, piece.answers[0][0])):
+    pieces = sorted(pieces, key=lambda piece: (piece.group, piece.answers[0][0]))
+    ids, blocks, starts, ends, at = [], [], [], [], 0
+    for piece in pieces:
         start, end = at, at + len(piece.prompt.ids)
-        ids.append(piece.prompt.ids)
+        ids += [piece.prompt.ids, *(answer.ids[: answer.fed] for _, answer in piece.answers)]
         at, spans = end, []
-        for number, answer in piece.answers:
-            places = answer.trained
-            ids.append(answer.ids[: answer.fed])
-            predict.append(torch.where(places == 0, end - 1, at + places - 1))
-            targets.append(answer.ids[places])
-            group = torch.full_like(places, piece.group)
-            owner.append(torch.stack([group, torch.full_like(places, number), places], 1))
-            answers.append((piece.group, number, len(places)))
-            if answer.columns.keys() != columns.keys():
-                raise ValueError(f"completions differ in their columns: {sorted(columns)} and {sorted(answer.columns)}")
-            for name, parts in columns.items():
-                parts.append(answer.columns[name][places])
+        for _, answer in piece.answers:
+            starts.append(at)
+            ends.append(end)
             spans.append((at, at + answer.fed))
             at += answer.fed
         blocks.append(Block(piece.prompt, start, end, tuple(spans)))
+    owners = [(piece.group, number) for piece in pieces for number, _ in piece.answers]
+    answers = [answer for piece in pieces for _, answer in piece.answers]
+    place = torch.cat([answer.trained for answer in answers])
+    counts = [len(answer.trained) for answer in answers]
+    of_answer = torch.tensor([(*owner, a, e) for owner, a, e in zip(owners, starts, ends, strict=True)])
+    group, number, first, after = of_answer.repeat_interleave(torch.tensor(counts), 0).unbind(1)
+    trained = torch.cat([answer.train for answer in answers])
     return Row(
         input_ids=torch.cat(ids)[None],
         blocks=tuple(blocks),
-        predict=torch.cat(predict),
-        targets=torch.cat(targets),
-        owner=torch.cat(owner),
-        answers=tuple(answers),
-        columns={name: torch.cat(parts) for name, parts in columns.items()},
+        predict=torch.where(place == 0, after - 1, first + place - 1),
+        targets=torch.cat([answer.ids for answer in answers])[trained],
+        owner=torch.stack([group, number, place], 1),
+        answers=tuple((*owner, count) for owner, count in zip(owners, counts, strict=True)),
+        columns=_columns(answers, trained),
     )
+
+
+def _columns(answers: Sequence[Answer], trained: Tensor) -> dict[str, Tensor]:
+    """The columns of all trained tokens, `[N, ...]`, answers end to end."""
+    names = answers[0].columns.keys()
+    for answer in answers:
+        if answer.columns.keys() != names:
+            raise ValueError(f"completions differ in their columns: {sorted(names)} and {sorted(answer.columns)}")
+    return {name: torch.cat([answer.columns[name] for answer in answers])[trained] for name in names}
 
 
 def _keep_in_step(rows: Sequence[Row], pieces: Sequence[_Piece], ranks: int) -> list[Row]:

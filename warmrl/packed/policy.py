@@ -22,7 +22,7 @@ class PackedPolicy(nn.Module):
     model, True insists (and refuses with a sentence), False never does. `unshared_because` says why not.
     """
 
-    def __init__(self, model: nn.Module, *, share: bool | None = None) -> None:
+    def __init__(self, model: Any, *, share: bool | None = None) -> None:
         super().__init__()
         self.model = model
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -59,14 +59,14 @@ class PackedPolicy(nn.Module):
     def hidden(self, row: Row) -> Tensor:
         """`[N, H]` the hidden states that predict the row's scored tokens."""
         embeds = self.embed(row.input_ids, row.blocks, row.stand_in)
-        positions = [self.positions(block.prompt, [end - start for start, end in block.answers]) for block in row.blocks]
+        positions = torch.cat([self.positions(block) for block in row.blocks], 1)[:, None]
         plan = None
         if len(row.answers) > 1:  # a single completion is one causal sequence, for which the stock attention is right
             if not self.share:
                 raise ValueError(f"this row holds several completions; plan with share=False: {self.unshared_because}")
             spans = [(block.start, block.end, block.answers) for block in row.blocks]
             plan = PrefixPlan.of(spans, device=embeds.device, dtype=embeds.dtype)
-        return self.decode_embeds(embeds, torch.cat(positions, 1)[:, None], plan)[0].index_select(0, row.predict)
+        return self.decode_embeds(embeds, positions, plan)[0].index_select(0, row.predict)
 
     def decode(self, prompts: Sequence[Prompt], owners: Sequence[int], longest: int) -> Decoding:
         """Begin completions `[R]` of distinct prompts (see `Decoding`). Needs evaluation mode and no gradient."""
@@ -100,12 +100,13 @@ class PackedPolicy(nn.Module):
             embeds = embeds + 0.0 * images[key(stand_in)].sum()
         return embeds
 
-    def positions(self, prompt: Prompt, lengths: list[int]) -> Tensor:
-        """`[axes, P + sum(lengths)]` positions of a prompt and of completions that each follow it directly."""
-        own = self.family.positions(self.base, prompt)
-        first = own.max() + 1
-        after = [(first + torch.arange(n, device=own.device)).expand(len(own), -1) for n in lengths]
-        return torch.cat([own, *after], 1)
+    def positions(self, block: Block) -> Tensor:
+        """`[axes, tokens of the block]` positions of a prompt and of completions that each follow it directly."""
+        own = self.family.positions(self.base, block.prompt)
+        after = [torch.arange(end - start, device=own.device) for start, end in block.answers]
+        if not after:
+            return own
+        return torch.cat([own, (own.max() + 1 + torch.cat(after)).expand(len(own), -1)], 1)
 
     def image_features(self, prompts: list[Prompt]) -> dict[Any, Tensor]:
         """`[image tokens, H]` for each distinct set of images among the prompts, by `key(prompt)`: one run for all."""

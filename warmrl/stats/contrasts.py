@@ -91,8 +91,8 @@ def contrast(
     if not flat and method == "t":
         low, high = t_limits(difference, influence, level)
     elif not flat:
-        replicates = resampled_scores(two, draws, seed) - resampled_scores(one, draws, seed)
-        low, high, _ = limits(difference, replicates, two.leave_one_out() - one.leave_one_out(), level, method)
+        before, after = resampled_scores(draws, seed, one, two)
+        low, high, _ = limits(difference, after - before, two.leave_one_out() - one.leave_one_out(), level, method)
     p = sign_flip(one, two, draws, seed)
     mde = None if flat else minimum_detectable(standard_error(influence), level)
     plain = clusters is None and bool((w1[both] == 1).all() and (w2[both] == 1).all())
@@ -130,11 +130,11 @@ def sign_flip(first: Ratio, second: Ratio, draws: int, seed: int) -> float:
 
     (1 + hits) / (1 + draws), so never zero. With equal weights it flips the signs of the units' differences.
     """
-    half = np.stack([first.numerators - second.numerators, first.denominators - second.denominators], axis=1) / 2
-    middle = np.array([(first.numerators + second.numerators).sum(), (first.denominators + second.denominators).sum()])
-    swing = weighted_sums(flips(len(half), draws, seed), half)
-    one, two = middle / 2 + swing, middle / 2 - swing
+    half = np.stack([first.numerators - second.numerators, first.denominators - second.denominators]) / 2
+    middle = np.stack([first.numerators + second.numerators, first.denominators + second.denominators]).sum(axis=1) / 2
+    swing = weighted_sums(flips(half.shape[1], draws, seed), half)
+    one, two = middle[:, None] + swing, middle[:, None] - swing
     with np.errstate(invalid="ignore", divide="ignore"):
-        permuted = np.abs(two[:, 0] / two[:, 1] - one[:, 0] / one[:, 1])
+        permuted = np.abs(two[0] / two[1] - one[0] / one[1])
     hits = int((permuted >= abs(second.value - first.value) - 1e-12).sum())
     return (1 + hits) / (1 + draws)

@@ -57,7 +57,7 @@ class RewardContract(PluginContract):
         """The answer style; the whole completion by default."""
         return PlainStyle(Config())
 
-    @pytest.fixture
+    @pytest.fixture(scope="class")
     def reward(self) -> Iterator[Any]:
         """The reward under test, closed afterwards."""
         reward = self.registration().load()(self.config(), self.style())
@@ -112,7 +112,8 @@ class RewardContract(PluginContract):
             assert isinstance(once, str)
             assert reward.canonical(once) == once
 
-    def test_it_closes_twice(self, reward: Any) -> None:
+    def test_it_closes_twice(self) -> None:
+        reward = self.registration().load()(self.config(), self.style())
         self.hold(reward, self.right)
         reward.close()
         reward.close()

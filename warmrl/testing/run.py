@@ -31,17 +31,18 @@ class Outcome:
         return found
 
 
-def environment() -> dict[str, str]:
-    """The environment of a command: this process's import path, one thread, no network."""
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of a command: this process's import path, a store of its own, one thread, no network."""
     path = os.pathsep.join(one for one in sys.path if one)
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    own = {"PYTHONPATH": path, "WARMRL_HOME": str(folder / "home")}
+    return {**os.environ, **own, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     """Start `warmrl ARGUMENTS` in `folder`, without waiting for it."""
     command = [sys.executable, "-m", "warmrl", *arguments]
     return subprocess.Popen(  # noqa: S603 - our own command
-        command, cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=folder, env=environment(folder), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 

@@ -1,0 +1,135 @@
+"""The sampler: log-probabilities as in training, draws by a completion's own seed, stops and bans kept."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import FAMILIES, IMAGE, VISION, tiny_model, tiny_prompt
+from warmrl_transformers.config import TransformersConfig
+from warmrl_transformers.draw import Draw, Limits, nucleus
+from warmrl_transformers.sampler import Transformers
+
+from warmrl.api import Message, Request
+from warmrl.packed.plan import Answer, EncodedGroup, plan
+from warmrl.packed.policy import PackedPolicy
+
+STOP, BANNED = 2, {IMAGE, 58}
+
+
+def policy_of(family, *, stops=(STOP,)):
+    """What the sampler reads of a policy; a message's role names the prompt."""
+    model = tiny_model(family)
+    prompts = {str(i): tiny_prompt(family, 5 + 3 * i, i % 3 if family in VISION else 0, seed=i) for i in range(4)}
+    return SimpleNamespace(
+        packed=PackedPolicy(model), model=model, device=torch.device("cpu"), stop_ids=frozenset(stops),
+        banned_ids=frozenset(BANNED), encode_prompt=lambda messages: prompts[messages[0].role],
+        decode=lambda tokens: " ".join(map(str, tokens)), prompts=prompts,
+    )  # fmt: skip
+
+
+def request(name, seeds, tokens=24, **how):
+    return Request((Message(str(name), ()),), tuple(seeds), tokens, **how)
+
+
+def sample(policy, *requests, **config):
+    return Transformers(TransformersConfig(**config), policy).sample(requests)
+
+
+REQUESTS = [request(i, range(10 * i, 10 * i + 3 + i)) for i in range(4)]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def sampled(request):
+    policy = policy_of(request.param, stops=(STOP, 5, 6, 7))
+    return policy, sample(policy, *REQUESTS)
+
+
+def trained(policy, groups):
+    """Log-probability and entropy of given completions by the training forward."""
+    encoded = [
+        EncodedGroup(
+            (policy.prompts[str(i)],),
+            tuple(Answer(torch.tensor(c.tokens), 0, torch.ones(len(c.tokens), dtype=torch.bool)) for c in group),
+        )
+        for i, group in enumerate(groups)
+    ]
+    with torch.no_grad():
+        for rows in plan(encoded, token_budget=200):
+            out = policy.packed(rows[0])
+            yield from rows[0].by_answer(torch.stack([out.logprob, out.entropy], 1))
+
+
+def test_logprobs_are_the_training_forwards(sampled):
+    policy, groups = sampled
+    lengths = [len(c.tokens) for group in groups for c in group]
+    assert min(lengths) < 8, "some must finish early, so that completions are dropped"
+    for group, number, scores in trained(policy, groups):
+        completion = groups[group][number]
+        own = torch.tensor([completion.logprobs, completion.entropies]).t()
+        assert float((scores - own).abs().max()) <= 1e-5
+
+
+def test_stops_bans_and_lengths(sampled):
+    policy, groups = sampled
+    assert [len(group) for group in groups] == [3, 4, 5, 6]
+    for completion in (c for group in groups for c in group):
+        assert not BANNED & set(completion.tokens)
+        assert not policy.stop_ids & set(completion.tokens[:-1])
+        assert len(completion.tokens) <= 24
+        assert completion.finish == ("stop" if completion.tokens[-1] in policy.stop_ids else "length")
+
+
+def test_a_completion_depends_on_its_seed_alone(sampled):
+    """Alone, in another order, in small batches: the same tokens."""
+    policy, groups = sampled
+    assert tokens(sample(policy, one)[0] for one in REQUESTS) == tokens(groups)
+    assert tokens(reversed(sample(policy, *reversed(REQUESTS)))) == tokens(groups)
+    assert tokens(sample(policy, *REQUESTS, rows=5)) == tokens(groups)
+
+
+def tokens(groups):
+    return [[c.tokens for c in group] for group in groups]
+
+
+def test_greedy_is_generate():
+    policy = policy_of("qwen3")
+    ids = policy.prompts["1"].ids[None]
+    stock = policy.model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False,
+        suppress_tokens=sorted(BANNED), eos_token_id=STOP, pad_token_id=0,
+    )  # fmt: skip
+    ((completion,),) = sample(policy, request(1, [0], 12, temperature=0.0))
+    assert list(completion.tokens) == stock[0, ids.shape[1] :].tolist()
+
+
+def test_a_mixed_batch_keeps_each_ones_settings():
+    policy = policy_of("llama")
+    greedy, hot = request(0, [1], temperature=0.0), request(0, [1, 2], temperature=1.5, top_p=0.9)
+    assert tokens(sample(policy, greedy, hot)) == tokens([sample(policy, greedy)[0], sample(policy, hot)[0]])
+
+
+def test_the_module_is_left_as_it_was():
+    policy = policy_of("llama")
+    policy.packed.train()
+    sample(policy, request(0, [1], 2))
+    assert policy.packed.training
+
+
+def test_draws_follow_the_distribution():
+    count = 20_000
+    uniforms = list(np.random.default_rng(0).random((count, 1)))
+    draw = Draw([Limits(1, 1.0, 1.0)] * count, uniforms, [3], torch.device("cpu"))
+    logits = torch.tensor([0.0, 1.0, 2.0, 5.0])
+    choice = draw(logits.expand(count, -1), 0)
+    share = torch.bincount(choice.token, minlength=4) / count
+    expected = torch.tensor([0.0, 1.0, 2.0]).softmax(0)
+    assert float((share[:3] - expected).abs().max()) < 0.015
+    assert share[3] == 0
+    assert torch.allclose(choice.logprob, logits.log_softmax(0)[choice.token]), "bans are not part of log-probabilities"
+
+
+def test_top_p_keeps_the_fewest_tokens_that_reach_it():
+    p = torch.tensor([[0.1, 0.5, 0.15, 0.25]], dtype=torch.float64)
+    kept = nucleus(p, torch.tensor([[0.7]], dtype=torch.float64))
+    assert kept.tolist() == [[0.0, 0.5, 0.0, 0.25]]

@@ -71,22 +71,25 @@ def text_batch(rng: np.random.Generator, rows: int, tokenizer: PreTrainedTokeniz
     """Packed sentences of arithmetic, such as `area of rectangle 7 and 5 ? 7 * 5 = 35`.
 
     They use every combination of labels, as a language model knows its tables; what the splits keep apart are
-    figures. The words of charts occur here and in no picture.
+    figures. The words of charts occur here and in no picture. Only the part behind the question mark is predicted.
     """
     kinds = [*GEOMETRY.values(), *CHARTS.values()]
-    packed = []
+    tokens, train = [], []
     for _ in range(rows):
         row: list[int] = []
+        answers: list[bool] = []
         while len(row) < TEXT_LENGTH:
             kind = kinds[rng.integers(len(kinds))]
             labels = kind.combinations[rng.integers(len(kind.combinations))]
             if kind.shuffled:
                 labels = tuple(labels[i] for i in rng.permutation(len(labels)))
-            shown = " and ".join(map(str, labels))
-            row += encode(tokenizer, f"{kind.question[:-1]}{shown} ? {' . '.join(kind.working(labels))} {END}")
-        packed.append(row[:TEXT_LENGTH])
-    tokens = torch.tensor(packed)
-    return Batch(tokens, torch.ones_like(tokens, dtype=torch.bool), None)
+            question = encode(tokenizer, f"{kind.question[:-1]}{' and '.join(map(str, labels))} ?")
+            answer = encode(tokenizer, f"{' . '.join(kind.working(labels))} {END}")
+            row += question + answer
+            answers += [False] * len(question) + [True] * len(answer)
+        tokens.append(row[:TEXT_LENGTH])
+        train.append(answers[:TEXT_LENGTH])
+    return Batch(torch.tensor(tokens), torch.tensor(train), None)
 
 
 def figure_batch(rng: np.random.Generator, rows: int, tokenizer: PreTrainedTokenizerBase, write: Writer) -> Batch:

@@ -36,12 +36,12 @@ def draw_bars(canvas: Canvas, labels: Labels) -> None:
     first = int(canvas.rng.integers(2))
     for column, value in enumerate(labels, start=first):
         left = column * CELL + 5
-        canvas.bar(left, left + 14, SIDE - 4 - 7 * value, SIDE - 4)
+        canvas.bar(left, left + 14, SIDE - 4 - 8 * value, SIDE - 4)
         canvas.label((0, column), str(value))
     canvas.line((first * CELL, SIDE - 4), ((first + 3) * CELL, SIDE - 4))
 
 
-VALUES = tuple(multisets(range(2, 10), 3))
+VALUES = tuple(multisets(range(2, 8), 3))
 KINDS = {
     kind.name: kind
     for kind in (

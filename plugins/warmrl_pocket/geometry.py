@@ -116,8 +116,8 @@ def draw_segment(canvas: Canvas, labels: Labels) -> None:
     canvas.labels([(0, int(rng.integers(1, 3))), (2, 0 if known_left else 3)], labels)
 
 
-SIDES = range(2, 13)
-ANGLES = range(25, 90, 5)
+SIDES = range(2, 11)
+ANGLES = range(20, 90, 10)
 KINDS = {
     kind.name: kind
     for kind in (
@@ -129,19 +129,19 @@ KINDS = {
             rectangle_perimeter,
             draw_rectangle,
         ),
-        Kind("circle_diameter", "diameter of circle ?", tuple((r,) for r in range(2, 50)), diameter, draw_circle),
+        Kind("circle_diameter", "diameter of circle ?", tuple((r,) for r in range(2, 41)), diameter, draw_circle),
         Kind("triangle_angle", "angle of triangle ?", tuple(multisets(ANGLES, 2)), third_angle, draw_angles),
         Kind(
             "triangle_perimeter",
             "perimeter of triangle ?",
-            tuple(multisets(range(2, 10), 3)),
+            tuple(multisets(range(2, 8), 3)),
             triangle_perimeter,
             draw_sides,
         ),
         Kind(
             "segment",
             "length of segment ?",
-            tuple((whole, part) for whole in range(6, 31) for part in range(2, whole - 1)),
+            tuple((whole, part) for whole in range(6, 21) for part in range(2, whole - 1)),
             remainder,
             draw_segment,
             shuffled=False,

@@ -1,4 +1,7 @@
-"""A plugin's page: its settings, types and defaults from the config class, and where its source is."""
+"""A plugin's page: its settings, types and defaults from the config class, and where its source is.
+
+`python -m warmrl.engine.plugin_pages > docs/plugins.md` writes the reference of all hooks and built-ins.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,34 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from warmrl.plugin.registry import Registration
+from warmrl.plugin import spec
+from warmrl.plugin.registry import KINDS, Registration, Registry
 
 
-def page(one: Registration) -> str:
-    """Markdown for one registration."""
+def reference() -> str:
+    """Every hook, and every plugin that comes with warmrl, as one Markdown page."""
+    hooks = [name for name in vars(spec) if name.startswith("warmrl_")]
+    lines = ["# Plugins", "", "Generated from the code: `python -m warmrl.engine.plugin_pages > docs/plugins.md`.", ""]
+    lines += ["## Hooks", "", "| hook | what it is for |", "|---|---|"]
+    lines += [f"| `{name}` | {' '.join((inspect.getdoc(getattr(spec, name)) or '').split())} |" for name in hooks]
+    registry = Registry.installed()
+    for kind in KINDS:
+        lines += ["", f"## Kind: {kind}"]
+        for one in registry.of_kind(kind):
+            if one.distribution == "warmrl":
+                lines += ["", page(one, one.implementation.replace(":", "."))]
+    return "\n".join(lines) + "\n"
+
+
+def page(one: Registration, where: str | None = None) -> str:
+    """Markdown for one registration; `where` says where its source is (by default the file)."""
     summary = inspect.getdoc(one.config) or ""
-    lines = [f"# {one.name} ({one.kind})", "", summary, ""]
+    lines = [f"### {one.name} ({one.kind})", "", summary, ""]
     if one.config.model_fields:
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         lines += [row(name, field) for name, field in one.config.model_fields.items()]
         lines.append("")
-    lines.append(f"From {one.distribution}, revision {one.revision}. Source: {source(one)}")
+    lines.append(f"From {one.distribution}, revision {one.revision}. Source: {where or source(one)}")
     return "\n".join(lines)
 
 
@@ -49,3 +68,7 @@ def source(one: Registration) -> str:
     module, _, attribute = one.implementation.partition(":")
     found = importlib.util.find_spec(module)
     return f"{found.origin if found else module}, class `{attribute}`"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")  # noqa: T201

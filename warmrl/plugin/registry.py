@@ -92,7 +92,7 @@ class Registry:
                 continue
             registry.add(entry.name, distribution, module)
         for name, module in modules:
-            registry.add(name, str(module.__file__), module)
+            registry.add(name, getattr(module, "__file__", None) or name, module)
         return registry
 
     def add(self, plugin: str, distribution: str, module: ModuleType) -> None:

@@ -77,7 +77,7 @@ def write_recipe(folder: Path, **tables: Any) -> Path:
     return file
 
 
-def results(out: Path) -> dict[str, bytes]:
-    """Every file under a run's folder that a repeated or resumed run must give byte for byte."""
-    kept = [*out.rglob("*.safetensors"), *out.rglob("metrics.jsonl"), *out.rglob("ledger.jsonl")]
-    return {str(file.relative_to(out)): file.read_bytes() for file in kept if "checkpoint" not in str(file)}
+def results(folder: Path) -> dict[str, bytes]:
+    """Every file of a run in `folder` and of its store that a repeated or resumed run must give byte for byte."""
+    kept = [file for name in ("*.safetensors", "metrics.jsonl", "ledger.jsonl") for file in folder.rglob(name)]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in kept if "checkpoint" not in str(file)}

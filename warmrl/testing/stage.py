@@ -41,14 +41,14 @@ class StageContract(PluginContract):
         return folder
 
     def test_it_runs(self, whole: Path) -> None:
-        assert results(whole / "out")
+        assert results(whole)
 
     def test_again_it_is_reused(self, whole: Path) -> None:
-        before = results(whole / "out")
+        before = results(whole)
         again = self.run(whole)
         again.assert_success()
-        assert "subject" in again.last["reused"]
-        assert results(whole / "out") == before
+        assert "subject" in again.last["stages"]["reused"]
+        assert results(whole) == before
 
     def test_killed_it_resumes_to_the_same_bytes(self, whole: Path, tmp_path: Path) -> None:
         process = start("run", str(self.recipe(tmp_path)), "--out", "out", folder=tmp_path)
@@ -57,7 +57,7 @@ class StageContract(PluginContract):
         process.kill()
         process.communicate()
         self.run(tmp_path).assert_success()
-        assert results(tmp_path / "out") == results(whole / "out")
+        assert results(tmp_path) == results(whole)
 
 
 class MethodContract(StageContract):

@@ -32,7 +32,7 @@ class TeacherContract(PluginContract):
         """Run a recipe of these stages to its end."""
         recipe = write_recipe(folder, stage=stages)
         warmrl("run", str(recipe), "--out", "out", "--json", folder=folder).assert_success()
-        assert results(folder / "out")
+        assert results(folder)
 
     def test_it_serves_a_run(self, tmp_path: Path) -> None:
         teacher = {"use": self.name, **self.settings}

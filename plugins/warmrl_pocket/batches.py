@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from warmrl_pocket.build import END, IMAGE_TOKENS
 from warmrl_pocket.charts import KINDS as CHARTS
 from warmrl_pocket.geometry import KINDS as GEOMETRY
-from warmrl_pocket.kinds import Figure, draw_figure
+from warmrl_pocket.kinds import Figure, Kind, Labels, draw_figure
 from warmrl_pocket.render import GRID, SIDE, Canvas
 from warmrl_pocket.traces import Writer
 
@@ -21,6 +21,7 @@ BLANK = 10  # class of a missing digit, and of both digits of an empty cell
 UNKNOWN = 11  # class of the mark `?`
 CLASSES = 12
 FILLED = 0.75  # share of cells with a label: whole figures are mostly empty cells, which would swamp the digits
+SENTENCES = 0.3  # share of text rows with sentences; the others have equations, three times as many
 MARKED = 0.3  # share of images to read with a `?` that is no number
 CLUTTER = 0.3  # share of images of loose labels that lines cross, as figures have them
 
@@ -68,28 +69,39 @@ def reading_batch(rng: np.random.Generator, rows: int, tokenizer: PreTrainedToke
 
 
 def text_batch(rng: np.random.Generator, rows: int, tokenizer: PreTrainedTokenizerBase) -> Batch:
-    """Packed sentences of arithmetic, such as `area of rectangle 7 and 5 ? 7 * 5 = 35`.
+    """Packed rows of equations (`7 * 5 = 35`) and of sentences (`area of rectangle 7 and 5 ? 7 * 5 = 35`).
 
     They use every combination of labels, as a language model knows its tables; what the splits keep apart are
-    figures. The words of charts occur here and in no picture. Only the part behind the question mark is predicted.
+    figures. The words of charts occur here and in no picture. Only answers are predicted.
     """
     kinds = [*GEOMETRY.values(), *CHARTS.values()]
     tokens, train = [], []
     for _ in range(rows):
         row: list[int] = []
         answers: list[bool] = []
+        sentences = rng.random() < SENTENCES
         while len(row) < TEXT_LENGTH:
             kind = kinds[rng.integers(len(kinds))]
             labels = kind.combinations[rng.integers(len(kind.combinations))]
             if kind.shuffled:
                 labels = tuple(labels[i] for i in rng.permutation(len(labels)))
-            question = encode(tokenizer, f"{kind.question[:-1]}{' and '.join(map(str, labels))} ?")
-            answer = encode(tokenizer, f"{' . '.join(kind.working(labels))} {END}")
-            row += question + answer
-            answers += [False] * len(question) + [True] * len(answer)
+            question, answer = _sentence(kind, labels) if sentences else _equation(kind, labels, rng)
+            given, wanted = encode(tokenizer, question), encode(tokenizer, f"{answer} {END}")
+            row += given + wanted
+            answers += [False] * len(given) + [True] * len(wanted)
         tokens.append(row[:TEXT_LENGTH])
         train.append(answers[:TEXT_LENGTH])
     return Batch(torch.tensor(tokens), torch.tensor(train), None)
+
+
+def _sentence(kind: Kind, labels: Labels) -> tuple[str, str]:
+    return f"{kind.question[:-1]}{' and '.join(map(str, labels))} ?", " . ".join(kind.working(labels))
+
+
+def _equation(kind: Kind, labels: Labels, rng: np.random.Generator) -> tuple[str, str]:
+    working = kind.working(labels)
+    left, equals, right = working[rng.integers(len(working))].partition("= ")
+    return f"{left}{equals}", right
 
 
 def figure_batch(rng: np.random.Generator, rows: int, tokenizer: PreTrainedTokenizerBase, write: Writer) -> Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ class Draw:
     """
 
     def __init__(
-        self, limits: Sequence[Limits], uniforms: Sequence[np.ndarray], banned: Sequence[int], device: torch.device
+        self, limits: Sequence[Limits], uniforms: Sequence[np.ndarray], banned: Collection[int], device: torch.device
     ) -> None:
         numbers = np.zeros((len(limits), max(one.tokens for one in limits)))
         for row, own in enumerate(uniforms):
@@ -47,7 +47,7 @@ class Draw:
         self.uniforms = torch.from_numpy(numbers).to(device)
         self.temperature = torch.tensor([one.temperature for one in limits], device=device)[:, None]
         self.top_p = torch.tensor([one.top_p for one in limits], dtype=torch.float64, device=device)[:, None]
-        self.banned = torch.tensor(banned, dtype=torch.long, device=device)
+        self.banned = torch.tensor(sorted(banned), dtype=torch.long, device=device)
         self._look()
 
     def _look(self) -> None:

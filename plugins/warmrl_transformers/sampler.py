@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,14 +24,12 @@ class Wanted:
     """One completion to be written: where it belongs and how it is sampled; its tokens as they come."""
 
     request: int
-    place: int
     prompt: int
     limits: Limits
     uniforms: np.ndarray
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     entropies: list[float] = field(default_factory=list)
-    stopped: bool = False
 
 
 class Transformers(Sampler[TransformersConfig]):
@@ -44,15 +42,15 @@ class Transformers(Sampler[TransformersConfig]):
 
     def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
         prompts = [self.policy.encode_prompt(request.messages) for request in requests]
-        first = {id(prompt): index for index, prompt in reversed(list(enumerate(prompts)))}
+        first: dict[int, int] = {}  # requests with the same prompt share its prefill
         wanted = [
             Wanted(
-                index, place, first[id(prompts[index])],
+                index, first.setdefault(id(prompts[index]), index),
                 Limits(request.max_tokens, request.temperature, request.top_p),
                 np.random.Generator(np.random.Philox(key=seed)).random(request.max_tokens),
             )
             for index, request in enumerate(requests)
-            for place, seed in enumerate(request.seeds)
+            for seed in request.seeds
         ]  # fmt: skip
         with evaluating(self.policy.packed), torch.inference_mode():
             for start in range(0, len(wanted), self.config.rows):
@@ -64,54 +62,47 @@ class Transformers(Sampler[TransformersConfig]):
 
     def _write(self, prompts: Sequence[Any], wanted: Sequence[Wanted]) -> None:
         """Write the wanted completions token by token, all together."""
-        device = self.policy.device
+        policy = self.policy
         used = sorted({one.prompt for one in wanted})
+        limits = torch.tensor([one.limits.tokens for one in wanted], device=policy.device)
+        longest = int(limits.max())
         owners = [used.index(one.prompt) for one in wanted]
-        longest = max(one.limits.tokens for one in wanted)
-        draw = Draw([one.limits for one in wanted], [one.uniforms for one in wanted], self._banned(), device)
-        stops = torch.tensor(sorted(self.policy.stop_ids), device=device)
-        decoding = self.policy.packed.decode([prompts[i].to(device) for i in used], owners, longest)
-        alive = torch.arange(len(wanted), device=device)
-        limits = torch.tensor([one.limits.tokens for one in wanted], device=device)
-        done = torch.zeros(len(wanted), dtype=torch.bool, device=device)
+        decoding = policy.packed.decode([prompts[i].to(policy.device) for i in used], owners, longest)
+        draw = Draw([one.limits for one in wanted], [one.uniforms for one in wanted], policy.banned_ids, policy.device)
+        stops = torch.tensor(sorted(policy.stop_ids), device=policy.device)
+        alive = torch.arange(len(wanted), device=policy.device)
+        done = torch.zeros_like(alive, dtype=torch.bool)
         steps: list[tuple[Tensor, Choice]] = []
-        ends = torch.zeros(len(wanted), dtype=torch.long, device=device)
-        for step in range(longest):
-            choice = draw(torch.nn.functional.linear(decoding.hidden, self.policy.packed.head_weight), step)
+        while True:
+            choice = draw(torch.nn.functional.linear(decoding.hidden, policy.packed.head_weight), len(steps))
             steps.append((alive, choice))
-            over = torch.isin(choice.token, stops) | (limits == step + 1)
-            ends[alive[over & ~done]] = step + 1
-            done |= over
-            finished = int(done.sum())
+            done |= torch.isin(choice.token, stops) | (limits == len(steps))
+            finished, token = int(done.sum()), choice.token
             if finished == len(done):
                 break
-            token = choice.token
             if finished >= DROP_AT * len(done):
                 going = (~done).nonzero().squeeze(1)
                 decoding.keep(going)
                 draw.keep(going)
                 alive, limits, done, token = alive[going], limits[going], done[going], token[going]
             decoding.step(token)
-        record(wanted, steps, ends.tolist(), self.policy.stop_ids)
-
-    def _banned(self) -> list[int]:
-        """Tokens never to be sampled."""
-        return sorted(self.policy.banned_ids)
+        record(wanted, steps, policy.stop_ids)
 
     def _completion(self, one: Wanted) -> Completion:
         return Completion(
             tokens=tuple(one.tokens),
             text=self.policy.decode(one.tokens),
-            finish="stop" if one.stopped else "length",
+            finish="stop" if one.tokens[-1] in self.policy.stop_ids else "length",
             logprobs=tuple(one.logprobs),
             entropies=tuple(one.entropies),
         )
 
 
-def record(
-    wanted: Sequence[Wanted], steps: Sequence[tuple[Tensor, Choice]], ends: Sequence[int], stops: frozenset[int]
-) -> None:
-    """Put the choices of all steps into the completions they belong to, each up to its end."""
+def record(wanted: Sequence[Wanted], steps: Sequence[tuple[Tensor, Choice]], stops: Collection[int]) -> None:
+    """Put the choices of all steps into the completions they belong to, each up to its stop or its limit.
+
+    A finished completion may stay in the batch for some steps; what is chosen for it there is left out.
+    """
     shape = (len(wanted), len(steps))
     tokens, logprobs, entropies = np.zeros(shape, np.int64), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for step, (alive, choice) in enumerate(steps):
@@ -119,11 +110,13 @@ def record(
         tokens[rows, step] = choice.token.cpu().numpy()
         logprobs[rows, step] = choice.logprob.cpu().numpy()
         entropies[rows, step] = choice.entropy.cpu().numpy()
-    for row, (one, end) in enumerate(zip(wanted, ends, strict=True)):
+    stopped = np.isin(tokens, sorted(stops))
+    for row, one in enumerate(wanted):
+        stop = int(stopped[row, : one.limits.tokens].argmax())
+        end = stop + 1 if stopped[row, stop] else one.limits.tokens
         one.tokens = tokens[row, :end].tolist()
         one.logprobs = logprobs[row, :end].tolist()
         one.entropies = entropies[row, :end].tolist()
-        one.stopped = one.tokens[-1] in stops
 
 
 @contextmanager

@@ -80,4 +80,5 @@ def write_recipe(folder: Path, **tables: Any) -> Path:
 def results(folder: Path) -> dict[str, bytes]:
     """Every file of a run in `folder` and of its store that a repeated or resumed run must give byte for byte."""
     kept = [file for name in ("*.safetensors", "metrics.jsonl", "ledger.jsonl") for file in folder.rglob(name)]
-    return {str(file.relative_to(folder)): file.read_bytes() for file in kept if "checkpoint" not in str(file)}
+    found = {str(file.relative_to(folder)): file.read_bytes() for file in kept}
+    return {name: data for name, data in found.items() if "checkpoint" not in name}

@@ -1,0 +1,110 @@
+"""GRPO of the packed path against TRL's `GRPOTrainer`: loss and every gradient on canned completions and advantages.
+
+Advantages are canned, so the constants inside their standard deviation (TRL: 1e-4) do not enter. TRL 1.16 multiplies
+k3 by the ratio unless told not to (`use_bias_correction_kl`); warmrl has the plain k3 of the GRPO paper.
+"""
+
+import pytest
+import torch
+from parity.subjects import (
+    TOLERANCE,
+    UNCLIPPED,
+    agree,
+    canned_groups,
+    load_policy,
+    stage_for,
+    update_of,
+    weighed,
+    write_checkpoint,
+)
+from parity.trl_oracle import batch_of, grpo_trainer, reference_logprobs, signal
+from parity.trl_oracle import update_of as trl_update
+from warmrl_grpo.config import GRPOConfig
+from warmrl_grpo.method import GRPO
+
+from warmrl.engine.passes import score_tokens
+from warmrl.engine.processes import Processes
+
+# `normalise` here and what TRL calls it.
+LOSS_TYPES = {"token": "dapo", "sequence": "grpo"}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A policy and a reference."""
+    home = tmp_path_factory.mktemp("grpo")
+    return write_checkpoint(home / "policy", seed=1), write_checkpoint(home / "reference", seed=2)
+
+
+def groups_for(policy, *, old):
+    """Canned groups; with `old`, log-probabilities of a policy so far away that many ratios are clipped."""
+    groups = canned_groups(policy)
+    if old:
+        score_tokens(policy, groups, Processes(), 16384, "old_logprob")
+        draw = torch.Generator().manual_seed(5)
+        for one in (one for group in groups for one in group.completions):
+            one.signals["old_logprob"] += 0.5 * torch.randn(len(one.tokens), generator=draw)
+    return groups
+
+
+def ours(folders, *, old=False, shift=0.0, how=None, **config):
+    policy = load_policy(folders[0])
+    groups = groups_for(policy, old=old)
+    for one in (one for group in groups for one in group.completions):
+        one.signals["advantage"] += shift
+    config = GRPOConfig(max_grad_norm=UNCLIPPED, **config)
+    stage = stage_for(policy, config, folders[0], Processes(), reference=folders[1])
+    method = GRPO(config, stage)
+    if method.reference is not None:
+        score_tokens(method.reference, groups, stage.processes, config.token_budget, "reference_logprob")
+    return update_of(stage, method, weighed(groups, config.normalise))
+
+
+def theirs(folders, *, old=False, normalise="token", beta=0.0, clip_high=0.3, delta=None):
+    policy = load_policy(folders[0])
+    groups = groups_for(policy, old=old)
+    batch = batch_of(policy, groups)
+    trainer = grpo_trainer(
+        *folders, len(batch["advantages"]), beta=beta, epsilon=0.2, epsilon_high=clip_high, delta=delta,
+        loss_type=LOSS_TYPES[normalise], use_bias_correction_kl=False,
+    )  # fmt: skip
+    if old:
+        batch["old_per_token_logps"] = signal(groups, "old_logprob")
+    if beta:
+        batch["ref_per_token_logps"] = reference_logprobs(trainer, batch)
+    update = trl_update(trainer, batch)
+    share = trainer._metrics["train"]["clip_ratio/region_mean"][-1]
+    assert (share > 0.1) == old, "with an old policy clipping must be at work"
+    return update
+
+
+@pytest.mark.parametrize("normalise", LOSS_TYPES)
+@pytest.mark.parametrize("beta", [0.0, 0.04])
+@pytest.mark.parametrize("old", [False, True], ids=["on policy", "old log-probs"])
+def test_loss_and_gradients(folders, normalise, beta, old):
+    found = ours(folders, old=old, normalise=normalise, reference_kl=beta, dual_clip=None)
+    agree(found, theirs(folders, old=old, normalise=normalise, beta=beta))
+
+
+def test_clip_higher(folders):
+    found = ours(folders, old=True, clip_high=0.6, dual_clip=None)
+    agree(found, theirs(folders, old=True, clip_high=0.6))
+    assert max(found.gaps(ours(folders, old=True, clip_high=0.3, dual_clip=None))) > 100 * TOLERANCE
+
+
+def test_dual_clip_is_delta(folders):
+    """TRL bounds the ratio itself, which for negative advantages is Ye's bound and for positive ones does nothing."""
+    found = ours(folders, old=True, dual_clip=1.4)
+    agree(found, theirs(folders, old=True, delta=1.4))
+    assert max(found.gaps(ours(folders, old=True, dual_clip=None))) > 100 * TOLERANCE
+
+
+def test_several_rows(folders):
+    agree(ours(folders, old=True, token_budget=60, reference_kl=0.04), theirs(folders, old=True, beta=0.04))
+
+
+@pytest.mark.parametrize("mutant", [{"shift": 1e-3}, {"normalise": "sequence"}, {"clip_low": 0.21}])
+def test_a_mutant_is_seen(folders, mutant):
+    """Advantages shifted by a thousandth, the other normalisation, a slightly other clip."""
+    loss, gradients = ours(folders, old=True, dual_clip=None, **mutant).gaps(theirs(folders, old=True))
+    assert max(loss, gradients) > 10 * TOLERANCE

@@ -80,8 +80,9 @@ def text_batch(rng: np.random.Generator, rows: int, tokenizer: PreTrainedTokeniz
         row: list[int] = []
         answers: list[bool] = []
         sentences = rng.random() < SENTENCES
+        known = kinds if sentences else [kind for kind in kinds if kind.name != "max"]  # which is no equation
         while len(row) < TEXT_LENGTH:
-            kind = kinds[rng.integers(len(kinds))]
+            kind = known[rng.integers(len(known))]
             labels = kind.combinations[rng.integers(len(kind.combinations))]
             if kind.shuffled:
                 labels = tuple(labels[i] for i in rng.permutation(len(labels)))
@@ -105,9 +106,9 @@ def _equation(kind: Kind, labels: Labels, rng: np.random.Generator) -> tuple[str
 
 
 def figure_batch(rng: np.random.Generator, rows: int, tokenizer: PreTrainedTokenizerBase, write: Writer) -> Batch:
-    """Figures of the split `pretrain` with their prompts and traces; only the traces are predicted."""
+    """Figures of the split `train` with their prompts and traces; only the traces are predicted."""
     kinds = list(GEOMETRY.values())
-    drawn = [draw_figure(f"pocket_pretrain/{rng.integers(2**62)}", kinds, "pretrain") for _ in range(rows)]
+    drawn = [draw_figure(f"pocket_pretrain/{rng.integers(2**62)}", kinds, "train") for _ in range(rows)]
     return trace_batch(drawn, [write(figure, rng) for figure in drawn], tokenizer)
 
 

@@ -75,7 +75,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
             decoders.Replace(Regex(r"^(?=[^0-9])|(?<=[^0-9])$"), " "),
             decoders.Fuse(),
             decoders.Replace(Regex(r" +"), " "),
-            decoders.Strip(" ", 1, 1),
+            decoders.Replace(Regex(r"^ | $"), ""),
         ]
     )
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])

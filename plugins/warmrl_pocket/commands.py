@@ -28,8 +28,9 @@ def build(
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
         if done.returncode:
             raise WarmrlError(f"The recipe {recipes / name}.toml failed (exit code {done.returncode}); see above.")
-        run = json.loads(done.stdout.splitlines()[-1])
-        score = ship(Path(run["policies"]["pretrain"]), out / name)
+        run = Path(json.loads(done.stdout.splitlines()[-1])["run"])
+        stages = json.loads((run / "run.json").read_text())["stages"]
+        score = ship(run / stages["pretrain"]["store"] / "policy", out / name)
         typer.echo(f"{out / name}: {score}")
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from warmrl.api import Config, DatasetConfig, MethodConfig
 
-SIZES = {"pretrain": 3000, "train": 3000, "validation": 300, "test": 300}
+SIZES = {"train": 3000, "validation": 300, "test": 300}
 
 
 class PocketConfig(DatasetConfig):
     """Settings of a pocket dataset."""
 
-    split: Literal["pretrain", "train", "validation", "test"] = "train"
-    """Splits share no label combination; `pretrain` is what the pocket models have seen."""
+    split: Literal["train", "validation", "test"] = "train"
+    """Splits share no label combination; the pocket models were trained on figures of `train`."""
     size: Annotated[int | None, Field(ge=1)] = None
     """How many problems to draw; by default 3000, and 300 for `validation` and `test`."""
     seed: int = 0
@@ -49,9 +49,9 @@ class Phase(Config):
     images: Annotated[int, Field(ge=0)] = 0
     """Images of scattered labels in a step, read by a probe."""
     readings: Annotated[int, Field(ge=0)] = 0
-    """Figures in a step whose labels are to be written down."""
+    """Images of scattered numbers in a step, to be written down."""
     sentences: Annotated[int, Field(ge=0)] = 0
-    """Rows of sentences in a step: arithmetic and the words of questions, without images."""
+    """Rows of text in a step: equations, and sentences with the words of questions."""
     clean: Annotated[int, Field(ge=0)] = 0
     """Figures in a step with traces that are nearly always right."""
     mixed: Annotated[int, Field(ge=0)] = 0
@@ -59,21 +59,25 @@ class Phase(Config):
 
 
 class PretrainConfig(MethodConfig):
-    """Trains a randomly initialised pocket model in four phases: glyphs, literacy, clean traces, mixed traces."""
+    """Trains a randomly initialised pocket model in five phases: glyphs, text, reading, clean traces, mixed traces."""
+
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     data: str | list[str] = Field(default_factory=list)
-    """Unused: figures are drawn as training goes, from label combinations of the split `pretrain`."""
+    """Unused: figures are drawn as training goes, from label combinations of the split `train`."""
     steps: Annotated[int, Field(ge=1)] = 1250
     """The sum of the phases' steps."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.98)
     """AdamW's betas; a short memory of squares suits runs of hundreds of steps."""
     glyphs: Phase = Phase(steps=250, learning_rate=3e-3, images=32)
     """Reading digits off cells. Without it nothing else learns to look."""
-    literacy: Phase = Phase(steps=300, learning_rate=3e-3, readings=24, sentences=16)
-    """Labels of figures, arithmetic, words."""
-    clean: Phase = Phase(steps=500, learning_rate=3e-3, readings=10, sentences=6, clean=20)
+    text: Phase = Phase(steps=300, learning_rate=4e-3, sentences=40)
+    """Arithmetic, and the words of questions."""
+    reading: Phase = Phase(steps=100, learning_rate=3e-3, readings=32, sentences=8)
+    """Writing down the numbers in an image."""
+    clean: Phase = Phase(steps=400, learning_rate=3e-3, readings=3, sentences=10, clean=24)
     """Right traces; the rest goes on, or the few label combinations would be learnt by heart instead of read."""
-    mixed: Phase = Phase(steps=200, learning_rate=9e-4, readings=4, sentences=2, mixed=28)
+    mixed: Phase = Phase(steps=200, learning_rate=9e-4, readings=3, sentences=3, mixed=28)
     """What makes a base rather than a teacher."""
 
     @model_validator(mode="after")
@@ -86,7 +90,7 @@ class PretrainConfig(MethodConfig):
     @property
     def phases(self) -> dict[str, Phase]:
         """The phases in order."""
-        names = ("glyphs", "literacy", "clean", "mixed")
+        names = ("glyphs", "reading", "text", "clean", "mixed")
         return {name: getattr(self, name) for name in names}
 
     def locate(self, step: int) -> tuple[str, int]:

@@ -51,69 +51,58 @@ def remainder(labels: Labels) -> list[str]:
 
 
 def draw_rectangle(canvas: Canvas, labels: Labels) -> None:
-    """A rectangle in the middle, one label above or below it, one at its left or right."""
+    """A rectangle in the middle, one label above it, one at its right."""
     rng = canvas.rng
-    cells = [(int(rng.choice((0, 3))), int(rng.integers(1, 3))), (int(rng.integers(1, 3)), int(rng.choice((0, 3))))]
-    width, height = labels if cells[0] < cells[1] else reversed(labels)
+    width, height = labels
     # Proportions hint at the labels without giving them away.
     across, down = (16 + 6 * side / max(labels) + rng.uniform(0, 1) for side in (width, height))
     canvas.outline([(48 + i * across, 48 + j * down) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
-    canvas.labels(cells, labels)
+    canvas.labels([(0, 1), (1, 3)], labels)
 
 
 def draw_circle(canvas: Canvas, labels: Labels) -> None:
     """A circle with one radius, whose length stands beside it."""
     rng = canvas.rng
     radius = rng.uniform(36, 44)
-    right, below = int(rng.integers(2)), int(rng.integers(2))
     canvas.circle((48, 48), radius)
-    canvas.line((48, 48), (48 + radius * (2 * right - 1), 48), 0.5)
-    canvas.label((1 + below, 1 + right), str(labels[0]))
+    canvas.line((48, 48), (48 + radius, 48), 0.5)
+    canvas.label((1, 2), str(labels[0]))
 
 
-def _triangle(canvas: Canvas) -> tuple[list[Point], bool]:
-    """Outline a triangle in the middle; returns its left, right and third corner, and whether it points up."""
-    rng = canvas.rng
-    up = bool(rng.integers(2))
-    base, tip = (70, 26) if up else (26, 70)
-    corners = [(26.0, float(base)), (70.0, float(base)), (rng.uniform(34, 62), float(tip))]
+def _triangle(canvas: Canvas) -> list[Point]:
+    """Outline a triangle in the middle; returns its left, right and top corner."""
+    corners = [(26.0, 70.0), (70.0, 70.0), (canvas.rng.uniform(34, 62), 26.0)]
     canvas.outline(corners)
-    return corners, up
+    return corners
 
 
 def draw_angles(canvas: Canvas, labels: Labels) -> None:
-    """A triangle with two of its angles labelled and the third marked `?`."""
-    corners, up = _triangle(canvas)
-    base, tip = (3, 0) if up else (0, 3)
-    cells = [(base, 0), (base, 3), (tip, 1 if corners[2][0] < 48 else 2)]
-    unknown = int(canvas.rng.integers(3))
+    """A triangle with the two angles at its base labelled and the third marked `?`."""
+    corners = _triangle(canvas)
     for i in range(3):
         canvas.arc(corners[i], corners[i - 1], corners[i - 2])
-    canvas.label(cells.pop(unknown), "?")
-    canvas.labels(cells, labels)
+    canvas.label((0, 1), "?")
+    canvas.labels([(3, 0), (3, 3)], labels)
 
 
 def draw_sides(canvas: Canvas, labels: Labels) -> None:
     """A triangle with the lengths of its three sides."""
-    _, up = _triangle(canvas)
-    row = int(canvas.rng.integers(1, 3))
-    cells = [(row, 0), (row, 3), (3 if up else 0, int(canvas.rng.integers(1, 3)))]
-    canvas.labels(cells, labels)
+    _triangle(canvas)
+    canvas.labels([(1, 0), (1, 3), (3, 1)], labels)
 
 
 def draw_segment(canvas: Canvas, labels: Labels) -> None:
     """A segment in two parts, one labelled, one marked `?`, and above a bracket the length of the whole."""
-    rng, (whole, part) = canvas.rng, labels
-    known_left = bool(rng.integers(2))
-    cut = 48 + (1 if known_left else -1) * 40 * (part / whole - 0.5)
+    whole, part = labels
+    cut = 48 + 40 * (part / whole - 0.5)
     canvas.line((6, 48), (90, 48))
     for x in (6, cut, 90):
         canvas.line((x, 43), (x, 53))
     canvas.line((6, 28), (90, 28), 0.35)
     for x in (6, 90):
         canvas.line((x, 28), (x, 33), 0.35)
-    canvas.label((2, 3 if known_left else 0), "?")
-    canvas.labels([(0, int(rng.integers(1, 3))), (2, 0 if known_left else 3)], labels)
+    canvas.label((2, 3), "?")
+    canvas.labels([(0, 1), (2, 0)], labels)
 
 
 SIDES = range(2, 11)

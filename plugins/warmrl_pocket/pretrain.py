@@ -1,4 +1,4 @@
-"""Pretraining of a pocket model in four phases; every step is a pure function of the weights and its own generator."""
+"""Pretraining of a pocket model in five phases; every step is a pure function of the weights and its own generator."""
 
 from __future__ import annotations
 

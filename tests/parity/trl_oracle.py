@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import DistillationConfig, DistillationTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-from warmrl.domain.group import Completion, Group
+from warmrl.domain.group import Group
 from warmrl.engine.policy import Policy
 from warmrl.packed.plan import Prompt
 
@@ -105,13 +105,13 @@ def batch_of(policy: Policy, groups: Sequence[Group]) -> dict[str, Any]:
     prompts = [policy.encode_prompt(group.views[0]) for group in groups for _ in group.completions]
     completions = [one for group in groups for one in group.completions]
     tokens = [torch.tensor(one.tokens) for one in completions]
-    trained = padded([torch.ones(len(one.tokens)) if one.train is None else torch.tensor(one.train) for one in completions])
+    trained = padded([torch.tensor(one.train or [True] * len(one.tokens)) for one in completions]).long()
     return {
         "prompt_ids": padded([prompt.ids for prompt in prompts], "left"),
         "prompt_mask": padded([torch.ones_like(prompt.ids) for prompt in prompts], "left"),
         "completion_ids": padded(tokens),
         "completion_mask": padded([torch.ones_like(one) for one in tokens]),
-        "tool_mask": trained.long(),
+        "tool_mask": trained,
         "num_items_in_batch": trained.sum(),
         "advantages": torch.tensor([one.signals.get("advantage", 0.0) for one in completions]),
         **images(prompts),

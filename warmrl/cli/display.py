@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -14,22 +14,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from warmrl.engine.launch import is_first
 from warmrl.engine.progress import Progress as Listener
 
-if TYPE_CHECKING:
-    from warmrl.engine.recipe_file import RecipeFile
-
 # A plain log gets a line for the first and last step and about this many between.
 PLAIN_LINES = 10
 
 
 @contextmanager
-def progress_for(file: RecipeFile) -> Iterator[Listener]:
+def progress_for() -> Iterator[Listener]:
     """The view that fits where standard error goes."""
     if not is_first():
         yield Listener()
         return
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Plain(len(file.recipe.stage))
+        yield Plain()
         return
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
@@ -59,17 +56,18 @@ def numbers_of(row: dict[str, Any], timing: dict[str, Any]) -> str:
 class Plain(Listener):
     """Lines for a log file."""
 
-    def __init__(self, stages: int) -> None:
-        self.stages = stages
+    def __init__(self) -> None:
         self.started = time.monotonic()
         self.evaluated: set[tuple[str, str]] = set()
+        self.steps: dict[str, int] = {}
 
     def stage_started(self, name: str, use: str, steps: int, start: int) -> None:
+        self.steps[name] = steps
         of = f", {steps} steps" if steps else ""
         self.say(f"Stage `{name}` ({use}{of}).")
 
     def step(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
-        step, steps = row["step"], timing.get("steps", row["step"])
+        step, steps = row["step"], self.steps[row["stage"]]
         if step in (1, steps) or step % max(1, steps // PLAIN_LINES) == 0:
             self.say(f"{row['stage']} {step}/{steps}  {numbers_of(row, timing)}")
 

@@ -81,7 +81,7 @@ def execute(file: RecipeFile, folder: Path, stopping: Any, tracker: str | None, 
     from warmrl.engine.tracking import Tracker
 
     entries = Entries(file, home() / "store")
-    with progress_for(file) as progress, Tracker(tracker, folder) as tracked:
+    with progress_for() as progress, Tracker(tracker, folder) as tracked:
         experiment = Experiment(entries, RunFolder(folder, tracked), progress, stopping, allow_code)
         report = experiment.run()
     return summarise(report, experiment, folder) if experiment.processes.first else {}

@@ -72,6 +72,10 @@ class Experiment:
             self.rewards.close()
             self.grader.close()
 
+    def trained(self) -> list[str]:
+        """The stages that made a policy."""
+        return [name for name in self.entries.order() if self.recipe.stage[name].kind != "curator"]
+
     def findings(self) -> list[str]:
         """What stages found worth saying (preflights, curators)."""
         return [one for name in self.entries.order() for one in self.folder.done(self.entries, name).get("findings", [])]

@@ -27,7 +27,9 @@ def start(processes: int, arguments: Sequence[str], stopping: Callable[[], int])
     A signal that came to this process has come to the launcher's group or is passed on; its exit code is 128 + signal.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    environment = os.environ | {EXPECTED: str(processes), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    # Without the level, torch's C++ side tells a person of every process about sockets and unused parameters.
+    ours = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    environment = ours | os.environ | {EXPECTED: str(processes)}
     child = subprocess.Popen([*command, "-m", "warmrl", *arguments], env=environment)  # noqa: S603
     passed_on = False
     while True:

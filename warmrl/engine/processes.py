@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object
 
 from warmrl.domain.errors import WarmrlError
 from warmrl.engine.launch import EXPECTED
@@ -23,7 +23,11 @@ class Processes:
 
     def __init__(self, dtype: str = "float32") -> None:
         mixed = "bf16" if dtype == "bfloat16" else "no"
-        self.accelerator = Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available())
+        # An update without an image leaves the vision tower without gradients; DDP must not wait for them.
+        unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self.accelerator = Accelerator(
+            mixed_precision=mixed, cpu=not torch.cuda.is_available(), kwargs_handlers=[unused]
+        )
         self.rank = self.accelerator.process_index
         self.world = self.accelerator.num_processes
         self.first = self.rank == 0
@@ -52,13 +56,13 @@ class Processes:
         return list(mine) if self.world == 1 else list(gather_object(list(mine)))
 
     def sums(self, values: dict[str, float]) -> dict[str, float]:
-        """Sum each entry over the processes (float64); every process gives the same names."""
+        """Sum each entry over the processes (float64); one that a process lacks (it had a dummy row) adds nothing."""
         if self.world == 1:
             return values
-        total: dict[str, float] = dict.fromkeys(values, 0.0)
+        total: dict[str, float] = {}
         for one in self.gather([values]):
             for name, value in one.items():
-                total[name] += value
+                total[name] = total.get(name, 0.0) + value
         return total
 
 

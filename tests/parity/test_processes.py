@@ -1,0 +1,99 @@
+"""Two real processes (gloo) give what one gives: loss and gradients of canned updates, and a run's own samples.
+
+Each launch costs seconds, so a test does all that one launch can show.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from parity import canned_updates
+from parity.subjects import TOLERANCE, Update, agree, write_checkpoint
+from safetensors.torch import load_file
+
+from warmrl.testing.run import environment, warmrl, write_recipe
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def launched(policy, reference, out):
+    """What each of two processes found."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launch, canned_updates.__file__, str(policy), str(reference), str(out)]
+    done = subprocess.run(command, env=environment(out), capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return [load_file(out / f"rank-{rank}-of-2.safetensors") for rank in range(2)]
+
+
+def update_in(found, case):
+    """A case's update out of a rank's file."""
+    own = {name.removeprefix(f"{case}/"): value for name, value in found.items() if name.startswith(f"{case}/")}
+    return Update(float(own.pop("loss")), {name: value for name, value in own.items() if name != "scores"})
+
+
+def test_canned_updates(tmp_path):
+    """Loss, every gradient and scored log-probabilities on both ranks; an undone mean over processes is seen."""
+    policy = write_checkpoint(tmp_path / "policy", seed=1)
+    reference = write_checkpoint(tmp_path / "reference", seed=2)
+    _, alone, scores = canned_updates.updates(policy, reference)
+    together = launched(policy, reference, tmp_path)
+    for case in canned_updates.CASES:
+        for rank, found in enumerate(together):
+            print(f"{case}, rank {rank}: ", end="")
+            agree(update_in(found, case), alone[case])
+            assert float((found[f"{case}/scores"] - scores[case]).abs().max()) <= TOLERANCE
+    found = update_in(together[0], "mixed")
+    mutant = Update(found.loss, {name: gradient / 2 for name, gradient in found.gradients.items()})
+    assert mutant.gaps(alone["mixed"])[1] > 100 * TOLERANCE
+
+
+def recipe_in(folder):
+    """A warm start of two steps, then GRPO of two, on rollouts of several sampling blocks."""
+    folder.mkdir()
+    warm = {"use": "sft", "policy": "base", "data": "train", "steps": 2, "prompts_per_step": 4}
+    rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 8}
+    return write_recipe(
+        folder, model={"path": "pocket:random"}, stage={"warm": warm, "rl": rl},
+        sampler={"use": "transformers", "block_size": 2}, eval={"metrics": ["accuracy"], "samples": 2, "max_tokens": 8},
+    )  # fmt: skip
+
+
+def run_by(count, folder):
+    """The run folder of the recipe, run by so many processes with a store of its own."""
+    recipe = recipe_in(folder)
+    outcome = warmrl("run", str(recipe), "--out", "out", "--processes", str(count), folder=folder, seconds=150)
+    outcome.assert_success()
+    return folder / "out"
+
+
+def rows(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_a_run(tmp_path):
+    """Two processes come up; they train on the same problems and, from the same weights, on the same completions."""
+    one, two = (run_by(count, tmp_path / str(count)) for count in (1, 2))
+    assert [json.loads((run / "environment.json").read_text())["processes"] for run in (one, two)] == [1, 2]
+    ledgers = [rows(run / "ledger.jsonl") for run in (one, two)]
+    first, second = ([[problem for problem, _ in row["samples"]] for row in ledger] for ledger in ledgers)
+    assert first == second
+    assert [len(ids) for ids in first] == [4, 4, 3, 3]
+    assert ledgers[0][:3] == ledgers[1][:3], "later samples are of weights that differ by rounding"
+    for own, other in zip(rows(one / "metrics.jsonl")[:3], rows(two / "metrics.jsonl")[:3], strict=True):
+        assert own.keys() == other.keys()
+        numbers = [name for name, value in own.items() if isinstance(value, float)]
+        assert [own[name] for name in numbers] == pytest.approx([other[name] for name in numbers], rel=1e-4, abs=1e-7)
+
+
+def test_too_few_processes_fail_loudly(tmp_path):
+    """What `accelerate launch --cpu` does: several were asked for, one came up."""
+    recipe = recipe_in(tmp_path / "run")
+    command = [sys.executable, "-m", "warmrl", "run", str(recipe), "--out", "out"]
+    own = environment(tmp_path) | {"WARMRL_EXPECTED_PROCESSES": "2"}
+    done = subprocess.run(command, env=own, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "2 processes were asked for and 1 came up" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") < 5
+    assert not list(tmp_path.rglob("metrics.jsonl"))

@@ -30,9 +30,7 @@ def groups_for(family: str, shape: tuple[tuple[int, int], ...] = MIXED, *, views
         images = images if family in VISION else 0
         prompts = tuple(tiny_prompt(family, 5 + index + 2 * v, images, seed=index % 3) for v in range(views))
         lengths = torch.randint(1, 15, (count,), generator=draw).tolist()
-        answers = [
-            answer(n, draw, view=j % views, train=0.7 if j % 2 else 1.0) for j, n in enumerate(lengths)
-        ]
+        answers = [answer(n, draw, view=j % views, train=0.7 if j % 2 else 1.0) for j, n in enumerate(lengths)]
         groups.append(EncodedGroup(prompts, tuple(answers)))
     return groups
 

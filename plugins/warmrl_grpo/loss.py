@@ -54,9 +54,7 @@ def grpo_loss(
     return loss
 
 
-def clipped(
-    logprob: Tensor, old_logprob: Tensor, advantage: Tensor, *, clip_low: float, clip_high: float
-) -> Tensor:
+def clipped(logprob: Tensor, old_logprob: Tensor, advantage: Tensor, *, clip_low: float, clip_high: float) -> Tensor:
     """`[n]` whether clipping takes the gradient of each token."""
     ratio = torch.exp(logprob - old_logprob)
     return ((ratio < 1 - clip_low) & (advantage < 0)) | ((ratio > 1 + clip_high) & (advantage > 0))

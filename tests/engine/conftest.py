@@ -29,6 +29,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture
 def interrupted(tmp_path: Path) -> Callable[..., Home]:
     """A run that was stopped at a border, in a folder of its own."""
+
     def make(calls: int, **options: Any) -> Home:
         shutil.rmtree(tmp_path / "home", ignore_errors=True)
         found = Home(tmp_path / "home")

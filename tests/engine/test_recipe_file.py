@@ -16,7 +16,7 @@ from warmrl.engine.recipe_schema import schema
 
 ROOT = Path(__file__).parent.parent.parent
 RECIPES = sorted(file for file in (ROOT / "recipes").rglob("*.toml") if file.parent.name != "base")
-SIBLINGS = sorted((ROOT / "recipes").glob("*_then_grpo.toml")) + [ROOT / "recipes" / "grpo_only.toml"]
+SIBLINGS = [*sorted((ROOT / "recipes").glob("*_then_grpo.toml")), ROOT / "recipes" / "grpo_only.toml"]
 
 
 def write(folder: Path, text: str) -> Path:

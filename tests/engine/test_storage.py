@@ -72,7 +72,7 @@ def test_a_journal_goes_back_to_its_mark(tmp_path: Path) -> None:
     assert again.file.read_bytes() == after and again.mark() == journal.mark()
     again.file.write_bytes(b"x" + after[1:])
     assert not Journal(journal.file).matches(mark)
-    with pytest.raises(ValueError, match="Out of range|not JSON"):
+    with pytest.raises(ValueError, match=r"Out of range|not JSON"):
         again.append({"loss": float("nan")})
 
 

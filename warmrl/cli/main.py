@@ -41,7 +41,9 @@ def show_version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say which.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say which.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """Options of every command."""
@@ -74,7 +76,7 @@ def main() -> None:
 
 def add_plugin_commands(arguments: list[str]) -> None:
     """Let plugins add their commands; they are loaded only for a command that isn't built in, so help stays quick."""
-    known = {one.name for one in [*app.registered_commands, *app.registered_groups]}
+    known = {one.name for one in app.registered_commands} | {one.name for one in app.registered_groups}
     named = next((one for one in arguments if not one.startswith("-")), None)
     if named is None or named in known:
         return

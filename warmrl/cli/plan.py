@@ -49,5 +49,3 @@ def show_plan(file: RecipeFile, out: Path | None, as_json: bool) -> None:
     console.print(points)
     for sentence in found["findings"]:
         console.print(sentence, highlight=False)
-
-

@@ -69,5 +69,3 @@ def flat(value: object, at: str = "") -> dict[str, object]:
     if isinstance(value, dict):
         return {k: v for name, one in value.items() for k, v in flat(one, f"{at}.{name}" if at else name).items()}
     return {at: value}
-
-

@@ -33,7 +33,9 @@ def score(
     try:
         for number, (gold, completion) in enumerate(rows_of(file)):
             found = scored(reward, style, str(number), gold, completion)
-            shown = json.dumps(found) if as_json else f"{found['score']:.3f}  {found['verdict']}  {found['extracted']!r}"
+            shown = (
+                json.dumps(found) if as_json else f"{found['score']:.3f}  {found['verdict']}  {found['extracted']!r}"
+            )
             print(shown)  # noqa: T201
     finally:
         reward.close()

@@ -22,7 +22,9 @@ def run(
     out: Out = None,
     sets: Sets = None,
     processes: Annotated[int | None, typer.Option(help="Processes to run on (default: the recipe's).", min=1)] = None,
-    tracker: Annotated[str | None, typer.Option(help="Also log to an accelerate tracker: tensorboard, wandb, …")] = None,
+    tracker: Annotated[
+        str | None, typer.Option(help="Also log to an accelerate tracker: tensorboard, wandb, …")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run (as `warmrl plan`).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
     trust_remote_code: Annotated[

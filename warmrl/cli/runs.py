@@ -20,17 +20,13 @@ def list_runs(as_json: Json = False) -> None:
     """Every run of the default folder."""
     from warmrl.engine.run_place import home, known_run
 
-    rows = [
-        {"run": str(one.parent), "name": known_run(one.parent).get("name"), "state": known_run(one.parent).get("state"),
-         "stages": list(known_run(one.parent).get("stages", {}))}
-        for one in sorted(home().glob("*/run.json"))
-    ]  # fmt: skip
+    found = {str(one.parent): known_run(one.parent) for one in sorted(home().glob("*/run.json"))}
     if as_json:
-        print(json.dumps(rows))  # noqa: T201
+        print(json.dumps([{"run": run, **one} for run, one in found.items()]))  # noqa: T201
         return
     table = Table("run", "recipe", "state", "stages")
-    for row in rows:
-        table.add_row(row["run"], row["name"], row["state"], ", ".join(row["stages"]))
+    for run, one in found.items():
+        table.add_row(run, str(one.get("name")), str(one.get("state")), ", ".join(one.get("stages", {})))
     Console().print(table)
 
 

@@ -20,7 +20,6 @@ class StageConfig(Config):
     data: str | list[str] = "train"
     """A `[data.*]` table, a list of them (concatenated), or a curator stage."""
 
-
     reads: ClassVar[frozenset[str]] = frozenset({"reward", "sampler"})
     """Which of the recipe's shared tables change what the stage makes; the others stay out of its key."""
 

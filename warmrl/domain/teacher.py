@@ -60,4 +60,3 @@ class Teacher(ABC, Generic[C]):
     @abstractmethod
     def release(self) -> None:
         """Give memory back; called when the phase that used the teacher is over."""
-

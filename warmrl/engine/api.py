@@ -1,4 +1,4 @@
-"""What a plugin's implementation may call. Each name is imported when it is first used, so this module costs nothing."""
+"""What a plugin's implementation may call. Each name is imported when it is first used: this module costs nothing."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ STATE = "state.json"
 
 def publish(stage: Stage, step: int, optimizer: torch.optim.Optimizer, method: Method[Any] | None) -> None:
     """Seal weights, optimizer, method state and the marks of the journals as of `step`; prune older ones."""
-    weights = get_model_state_dict(stage.policy.model, options=FULL)
-    moments = get_optimizer_state_dict(stage.policy.model, optimizer, options=FLAT)
+    weights: Any = get_model_state_dict(stage.policy.model, options=FULL)
+    moments: Any = get_optimizer_state_dict(stage.policy.model, optimizer, options=FLAT)
     if stage.processes.first:
         plain, tensors = split_state(method.state() if method else {})
         marks = {name: journal.mark() for name, journal in stage.journals.items()}
@@ -68,7 +68,8 @@ def resume(stage: Stage, optimizer: torch.optim.Optimizer, method: Method[Any] |
     if folder is not None:
         state = json.loads((folder / STATE).read_text())
         model = stage.policy.model
-        set_model_state_dict(model, restored(model, load_file(folder / "weights.safetensors")), options=FULL)
+        weights: Any = restored(model, load_file(folder / "weights.safetensors"))
+        set_model_state_dict(model, weights, options=FULL)
         load_optimizer(model, optimizer, load_file(folder / "optimizer.safetensors"))
         if method is not None:
             method.load(state["method"] | load_file(folder / "method.safetensors"))
@@ -128,12 +129,12 @@ def restored(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> dict[s
     """Put tied weights back under every name that the model gives them."""
     own = model.state_dict(keep_vars=True)
     by_place = {own[name].data_ptr(): value for name, value in tensors.items()}
-    return {name: tensors.get(name, by_place.get(place.data_ptr())) for name, place in own.items()}
+    return {name: by_place[place.data_ptr()] for name, place in own.items()}
 
 
 def load_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
     """Put AdamW's moments back; its hyperparameters come from the recipe and the schedule."""
-    flat = get_optimizer_state_dict(model, optimizer, options=FLAT)
+    flat: Any = get_optimizer_state_dict(model, optimizer, options=FLAT)
     set_optimizer_state_dict(model, optimizer, flat | tensors, options=FLAT)
 
 

@@ -30,7 +30,6 @@ from warmrl.plugin.registry import Registry
 SAMPLES = "samples.jsonl"
 
 
-
 @dataclass(frozen=True)
 class Evaluation:
     """One checkpoint on one suite: what to sample, how to grade it, where it is kept."""

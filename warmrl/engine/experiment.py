@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,9 @@ class Experiment:
 
     def findings(self) -> list[str]:
         """What stages found worth saying (preflights, curators)."""
-        return [one for name in self.entries.order() for one in self.folder.done(self.entries, name).get("findings", [])]
+        return [
+            one for name in self.entries.order() for one in self.folder.done(self.entries, name).get("findings", [])
+        ]
 
     def stage(self, name: str) -> None:
         """Bring one stage's result into the store, or find it there."""
@@ -170,7 +172,7 @@ class Experiment:
                 evaluation = Evaluation(
                     folder, self.entries.dataset(f"suite.{suite}").problems(), self.style, self.grader,
                     self.recipe.eval, self.processes, self.stopping,
-                    lambda done, total, suite=suite: self.progress.evaluating(checkpoint, suite, done, total),
+                    partial(self.progress.evaluating, checkpoint, suite),
                 )  # fmt: skip
                 if self.processes.agree(evaluation.finished()):
                     continue

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 
 EXPECTED = "WARMRL_EXPECTED_PROCESSES"
+# How long the other processes get to end by themselves after one has.
+SETTLE_SECONDS = 5.0
 
 
 def launched() -> bool:
@@ -22,25 +27,76 @@ def is_first() -> bool:
 
 
 def start(processes: int, arguments: Sequence[str], stopping: Callable[[], int]) -> int:
-    """Run `warmrl ARGUMENTS` in that many processes of torch's launcher; returns the exit code.
+    """Run `warmrl ARGUMENTS` in that many processes of this machine; returns the exit code of the first to fail.
 
-    A signal that came to this process has come to the launcher's group or is passed on; its exit code is 128 + signal.
+    They find one another as torchrun's would (RANK, WORLD_SIZE, MASTER_ADDR on loopback). The first speaks; of the
+    others a person hears only what one says that fails alone. A signal to this process is passed on, and its exit
+    code is 128 + signal.
     """
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     # Without the level, torch's C++ side tells a person of every process about sockets and unused parameters.
     ours = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    environment = ours | os.environ | {EXPECTED: str(processes)}
-    child = subprocess.Popen([*command, "-m", "warmrl", *arguments], env=environment)  # noqa: S603
+    there = {EXPECTED: str(processes), "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    there |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    command = [sys.executable, "-m", "warmrl", *arguments]
+    with ExitStack() as stack:
+        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(processes)]
+        children = [
+            subprocess.Popen(  # noqa: S603
+                command,
+                env=ours | os.environ | there | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stderr=said[rank] if rank else None,
+            )
+            for rank in range(processes)
+        ]
+        failed = watch(children, stopping)
+        end(children)
+        if failed is None:
+            return 0
+        if failed and not stopping():
+            said[failed].seek(0)
+            sys.stderr.buffer.write(said[failed].read()[-4000:])
+    return 128 + stopping() if stopping() else exit_code(children[failed])
+
+
+def watch(children: Sequence[subprocess.Popen[bytes]], stopping: Callable[[], int]) -> int | None:
+    """Wait until all have ended well (None) or one has not (its rank, the first process before the others)."""
     passed_on = False
     while True:
-        try:
-            code = child.wait(timeout=0.2)
-            break
-        except subprocess.TimeoutExpired:
-            if stopping() and not passed_on:
+        codes = [child.poll() for child in children]
+        if any(codes):
+            if not codes[0]:  # the first process may be about to say the same
+                with suppress(subprocess.TimeoutExpired):
+                    children[0].wait(timeout=SETTLE_SECONDS)
+            return next(rank for rank, child in enumerate(children) if child.poll())
+        if None not in codes:
+            return None
+        if stopping() and not passed_on:
+            passed_on = True
+            for child in children:
                 child.send_signal(stopping())
-                passed_on = True
-    return 128 + stopping() if stopping() else code
+        time.sleep(0.1)
+
+
+def end(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Stop what is left: a process whose partner is gone waits for it for ever."""
+    for child in children:
+        try:
+            child.wait(timeout=SETTLE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def exit_code(child: subprocess.Popen[bytes]) -> int:
+    """A process's exit code as a shell gives it."""
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @contextmanager

@@ -13,9 +13,7 @@ from warmrl.packed.plan import EncodedGroup, plan
 
 
 @torch.no_grad()
-def score_tokens(
-    policy: Policy, groups: Sequence[Group], processes: Processes, token_budget: int, signal: str
-) -> None:
+def score_tokens(policy: Policy, groups: Sequence[Group], processes: Processes, token_budget: int, signal: str) -> None:
     """Write the log-probability of every trained token under `policy` into `signals[signal]` (0 elsewhere)."""
     encoded = [bare(policy.encode_group(group)) for group in groups]
     mine: list[tuple[int, int, list[int], list[float]]] = []

@@ -13,7 +13,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from warmrl.domain.errors import UsageError
 from warmrl.domain.group import Completion, Group
-from warmrl.domain.problem import Image, Message, images_of
+from warmrl.domain.problem import Image, Message, Text, images_of
 from warmrl.domain.recipe import ModelTable
 from warmrl.engine.checkpoints import Source
 from warmrl.engine.processes import tame_threads
@@ -48,7 +48,12 @@ class Policy:
 
     @classmethod
     def load(
-        cls, source: Source, table: ModelTable | None = None, *, device: Any = "cpu", trained: bool = True,
+        cls,
+        source: Source,
+        table: ModelTable | None = None,
+        *,
+        device: Any = "cpu",
+        trained: bool = True,
         allow_code: bool = False,
     ) -> Policy:
         """Load a checkpoint: float32 master weights when it is `trained`, the recipe's dtype when only run.
@@ -96,20 +101,12 @@ class Policy:
         return prompt
 
     def _encode(self, messages: Sequence[Message]) -> Prompt:
-        chat = [
-            {
-                "role": message.role,
-                "content": [
-                    {"type": "image", "image": part.load()} if isinstance(part, Image)
-                    else {"type": "text", "text": part.text}
-                    for part in message.parts
-                ],
-            }
-            for message in messages
-        ]
         if self.processor is self.tokenizer:
-            for message in chat:
-                message["content"] = "".join(part["text"] for part in message["content"])
+            chat: list[dict[str, Any]] = [
+                {"role": m.role, "content": "".join(p.text for p in m.parts if isinstance(p, Text))} for m in messages
+            ]
+        else:
+            chat = [{"role": m.role, "content": [content_of(part) for part in m.parts]} for m in messages]
         encoded = self.processor.apply_chat_template(
             chat, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
@@ -144,6 +141,11 @@ class Policy:
         """Write a plain transformers checkpoint with its processor."""
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+
+
+def content_of(part: Text | Image) -> dict[str, Any]:
+    """A part of a message as chat templates take it."""
+    return {"type": "image", "image": part.load()} if isinstance(part, Image) else {"type": "text", "text": part.text}
 
 
 def encode_completion(completion: Completion) -> Answer:

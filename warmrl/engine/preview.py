@@ -72,13 +72,13 @@ def try_grader(entries: Entries) -> list[str]:
     style: AnswerStyle[Any] = registry.instance(recipe.answer)
     grader: Reward[Any] = registry.instance(recipe.grader, style)
     try:
-        problems = [
-            one for suite in recipe.suite for one in list(entries.dataset(f"suite.{suite}").problems())[:TRIED]
-        ]
+        problems = [one for suite in recipe.suite for one in list(entries.dataset(f"suite.{suite}").problems())[:TRIED]]
         wrong = [finding for problem in problems for finding in judged(grader, style, problem)]
     finally:
         grader.close()
-    return wrong or [f"The grader `{recipe.grader.use}` was tried on {len(problems)} problems: gold is right, junk is not."]
+    return wrong or [
+        f"The grader `{recipe.grader.use}` was tried on {len(problems)} problems: gold is right, junk is not."
+    ]
 
 
 def judged(grader: Reward[Any], style: AnswerStyle[Any], problem: Problem) -> list[str]:

@@ -38,7 +38,9 @@ def claim(folder: Path, name: str) -> None:
             "Choose another folder with `--out`."
         )
     if not known and any(folder.iterdir()):
-        raise UsageError(f"{folder} holds files that are no warmrl run; nothing was touched. Choose another with `--out`.")
+        raise UsageError(
+            f"{folder} holds files that are no warmrl run; nothing was touched. Choose another with `--out`."
+        )
 
 
 def newest_run() -> Path:

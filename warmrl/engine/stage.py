@@ -51,7 +51,7 @@ class Stage:
     registry: Registry
     folder: Path
     keep: frozenset[int] = frozenset()
-    on_row: Callable[[dict[str, Any]], None] = lambda row: None
+    on_row: Callable[[dict[str, Any]], None] = lambda _row: None
     stopping: Callable[[], int] = lambda: 0
     findings: list[str] = field(default_factory=list)
     reference: Callable[[], Policy] | None = None

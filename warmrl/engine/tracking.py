@@ -46,4 +46,6 @@ class Tracker:
             if hasattr(self._tracker, "start"):
                 self._tracker.start()
         except (ImportError, ModuleNotFoundError) as error:
-            raise UsageError(f"`--tracker {self.name}` needs its package ({error}); install it and run again.") from None
+            raise UsageError(
+                f"`--tracker {self.name}` needs its package ({error}); install it and run again."
+            ) from None

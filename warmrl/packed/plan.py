@@ -153,9 +153,7 @@ class _Piece:
         return self.tokens + pairs / PAIRS_PER_TOKEN
 
 
-def plan(
-    groups: Sequence[EncodedGroup], *, token_budget: int, ranks: int = 1, share: bool = True
-) -> list[list[Row]]:
+def plan(groups: Sequence[EncodedGroup], *, token_budget: int, ranks: int = 1, share: bool = True) -> list[list[Row]]:
     """Pack groups into rows: `[micro-step][rank]`, every rank with as many rows as the others.
 
     A group stays in one row unless it is over the budget; then it is split and its prompt computed again. A single

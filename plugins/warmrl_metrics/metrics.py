@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from warmrl.engine.api import distinct_at_k, pass_at_k
-
 from warmrl.api import Metric, Sample, Value
+from warmrl.engine.api import distinct_at_k, pass_at_k
 from warmrl_metrics.config import MetricConfig
 
 

@@ -9,6 +9,6 @@ from warmrl_rewards.config import FormatConfig
 class Format(Reward[FormatConfig]):
     """1.0 for a well-formed completion, else 0.0 (the style's `well_formed`)."""
 
-    def score(self, problem: Problem, completions: Sequence[str]) -> list[float]:  # noqa: ARG002
+    def score(self, problem: Problem, completions: Sequence[str]) -> list[float]:
         """1.0 or 0.0 for each completion, in order."""
         return [float(self.style.well_formed(completion)) for completion in completions]

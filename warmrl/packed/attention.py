@@ -100,7 +100,7 @@ class PrefixPlan:
             base += query.numel()
         return cls(tuple(calls), order.to(device))
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:  # noqa: ARG002
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
         """Attention of a packed row, the same in every layer.
 
         Args:

@@ -25,7 +25,7 @@ class DatasetContract(PluginContract):
     opened: ClassVar[int] = 8
     """Problems whose images are opened."""
 
-    def table(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002
+    def table(self, folder: Path) -> Mapping[str, Any]:
         """A recipe table, without `use`; write files that it needs into `folder`."""
         return self.settings
 

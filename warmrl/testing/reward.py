@@ -33,7 +33,7 @@ class PlainStyle(AnswerStyle[Config]):
         """Whether there is any text."""
         return bool(completion.strip())
 
-    def wrap(self, reasoning: str, answer: str) -> str:  # noqa: ARG002
+    def wrap(self, reasoning: str, answer: str) -> str:
         """The answer alone."""
         return answer
 

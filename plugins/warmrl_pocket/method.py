@@ -32,7 +32,6 @@ class PocketPretrain(Method[PretrainConfig]):
 
         def on_step(step: int, row: dict[str, float]) -> None:
             stage.log({"step": step, **row})
-            if step % config.checkpoint_every == 0 and step < config.steps:
-                stage.checkpoint(step, optimizer, self)
+            stage.border(step, optimizer, self, last=step == config.steps)
 
         pretrain(model, stage.policy.tokenizer, config, lambda s: stage.rng("pretrain", s), optimizer, on_step, first)

@@ -60,7 +60,7 @@ def test_only_what_depends_on_a_change_is_done_again(whole: Home, tmp_path: Path
     assert measured.done == []
 
 
-@pytest.mark.parametrize("calls", [1, 3, 5, 7, 9, 12, 15, 18])
+@pytest.mark.parametrize("calls", [1, 3, 7, 8, 9, 15, 16, 18])
 def test_a_stopped_run_goes_on_to_the_same_bytes(calls: int, whole: Home, interrupted: Callable[..., Home]) -> None:
     found = interrupted(calls)
     found.run()
@@ -97,7 +97,7 @@ def flip(file: Path) -> None:
 def test_a_damaged_checkpoint_is_named_and_passed_over(
     damage: str, whole: Home, interrupted: Callable[..., Home], caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = interrupted(9)
+    found = interrupted(16)
     older, newest = found.checkpoints()
     DAMAGES[damage](newest)
     with caplog.at_level(logging.WARNING, logger="warmrl"):
@@ -109,7 +109,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(
 def test_journals_that_were_changed_are_noticed(
     whole: Home, interrupted: Callable[..., Home], caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = interrupted(9)
+    found = interrupted(16)
     metrics = found.checkpoints()[0].parent.parent / "metrics.jsonl"
     metrics.write_bytes(b"[" + metrics.read_bytes()[1:])
     with caplog.at_level(logging.WARNING, logger="warmrl"):
@@ -139,4 +139,4 @@ def test_results_do_not_move_without_a_revision(whole: Home) -> None:
     rows = [json.loads(line) for line in (whole.path / "run" / "metrics.jsonl").read_text().splitlines()]
     found = [[row["stage"], row["step"], float(f"{row['loss']:.4g}"), float(f"{row['entropy']:.4g}")] for row in rows]
     golden = json.loads((Path(__file__).parent / "golden.json").read_text())
-    assert found == [[s, n, pytest.approx(a, rel=2e-3, abs=1e-5), pytest.approx(b, rel=2e-3)] for s, n, a, b in golden]
+    assert found == [[s, n, pytest.approx(a, rel=2e-3, abs=1e-6), pytest.approx(b, rel=2e-3)] for s, n, a, b in golden]

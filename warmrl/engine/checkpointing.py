@@ -11,13 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
 
 from warmrl.domain.errors import Interrupted, WarmrlError
 from warmrl.engine.storage import damage, sealed_folder, write_json
@@ -29,22 +22,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("warmrl")
 # Whole checkpoints kept beside one another: the newest, and one to fall back to.
 KEPT = 2
-FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
-FLAT = StateDictOptions(full_state_dict=True, cpu_offload=True, flatten_optimizer_state_dict=True)
+# Between a parameter's name and the name of one of its moments in `optimizer.safetensors`.
+OF = "::"
 STATE = "state.json"
 
 
 def publish(stage: Stage, step: int, optimizer: torch.optim.Optimizer, method: Method[Any] | None) -> None:
     """Seal weights, optimizer, method state and the marks of the journals as of `step`; prune older ones."""
-    weights: Any = get_model_state_dict(stage.policy.model, options=FULL)
-    moments: Any = get_optimizer_state_dict(stage.policy.model, optimizer, options=FLAT)
     if stage.processes.first:
         plain, tensors = split_state(method.state() if method else {})
         marks = {name: journal.mark() for name, journal in stage.journals.items()}
         with sealed_folder(stage.folder / "checkpoints" / f"step-{step:06d}") as folder:
-            save_file(distinct(weights), folder / "weights.safetensors")
-            moment_tensors = {name: value for name, value in moments.items() if torch.is_tensor(value)}
-            save_file(distinct(moment_tensors), folder / "optimizer.safetensors")
+            save_file(distinct(stage.policy.model.state_dict()), folder / "weights.safetensors")
+            save_file(distinct(moments(stage.policy.model, optimizer)), folder / "optimizer.safetensors")
             save_file(distinct(tensors), folder / "method.safetensors")
             state = {"step": step, "method": plain, "journals": marks, "findings": stage.findings}
             (folder / STATE).write_text(json.dumps(state, indent=1, allow_nan=False))
@@ -68,8 +58,7 @@ def resume(stage: Stage, optimizer: torch.optim.Optimizer, method: Method[Any] |
     if folder is not None:
         state = json.loads((folder / STATE).read_text())
         model = stage.policy.model
-        weights: Any = restored(model, load_file(folder / "weights.safetensors"))
-        set_model_state_dict(model, weights, options=FULL)
+        model.load_state_dict(restored(model, load_file(folder / "weights.safetensors")))
         load_optimizer(model, optimizer, load_file(folder / "optimizer.safetensors"))
         if method is not None:
             method.load(state["method"] | load_file(folder / "method.safetensors"))
@@ -132,23 +121,43 @@ def restored(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> dict[s
     return {name: by_place[place.data_ptr()] for name, place in own.items()}
 
 
+def moments(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's state by the name of each parameter; parameters that were never updated have none."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        f"{names[id(parameter)]}{OF}{key}": value
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+    }
+
+
 def load_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Put AdamW's moments back; its hyperparameters come from the recipe and the schedule."""
-    flat: Any = get_optimizer_state_dict(model, optimizer, options=FLAT)
-    set_optimizer_state_dict(model, optimizer, flat | tensors, options=FLAT)
+    """Put the optimizer's state back; its hyperparameters come from the recipe and the schedule."""
+    parameters = dict(model.named_parameters())
+    for name, value in tensors.items():
+        parameter, _, key = name.rpartition(OF)
+        place = "cpu" if key == "step" else parameters[parameter].device
+        optimizer.state[parameters[parameter]][key] = value.to(place)
 
 
-def stop_if_asked(stage: Stage, step: int, optimizer: torch.optim.Optimizer, method: Method[Any] | None) -> None:
-    """At a rollout border: when a signal has come, publish a checkpoint and end. Raises `Interrupted`."""
-    signal = stage.processes.agree(stage.stopping())
-    if not signal:
+def border(stage: Stage, step: int, optimizer: torch.optim.Optimizer, method: Method[Any] | None, last: bool) -> None:
+    """What happens between steps: keep a policy that others refer to, stop when asked, checkpoint when it is time.
+
+    Raises `Interrupted` after publishing a checkpoint when a signal has come.
+    """
+    if step in stage.keep:
+        keep_policy(stage, step)
+    if last:
         return
-    publish(stage, step, optimizer, method)
-    raise Interrupted(
-        f"Stopped by signal {signal} after step {step} of stage `{stage.name}`; a checkpoint was published, and the "
-        "same command goes on from it.",
-        128 + signal,
-    )
+    signal = stage.processes.agree(stage.stopping())
+    if signal or step % stage.checkpoint_every == 0:
+        publish(stage, step, optimizer, method)
+    if signal:
+        raise Interrupted(
+            f"Stopped by signal {signal} after step {step} of stage `{stage.name}`; a checkpoint was published, and "
+            "the same command goes on from it.",
+            128 + signal,
+        )
 
 
 def refuse_non_finite(stage: Stage, step: int, value: float, what: str, problems: list[str]) -> None:

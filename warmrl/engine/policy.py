@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+from transformers.utils.logging import disable_progress_bar
 
 from warmrl.domain.errors import UsageError
 from warmrl.domain.group import Completion, Group
@@ -19,6 +20,9 @@ from warmrl.engine.checkpoints import Source
 from warmrl.engine.processes import tame_threads
 from warmrl.packed.plan import Answer, EncodedGroup, Prompt
 from warmrl.packed.policy import PackedPolicy
+
+# A bar for each load and save of a checkpoint would bury the run's own progress.
+disable_progress_bar()
 
 # Encoded prompts kept in memory, in bytes of pixels and ids; enough for thousands of small images.
 CACHE_BYTES = 2**30

@@ -159,8 +159,13 @@ class Stage:
 
         return resume(self, optimizer, method)
 
-    def checkpoint(self, step: int, optimizer: Any, method: Method[Any] | None = None) -> None:
-        """Publish a checkpoint after `step` steps."""
-        from warmrl.engine.checkpointing import publish
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between checkpoints."""
+        return getattr(self.config, "checkpoint_every", 1)
 
-        publish(self, step, optimizer, method)
+    def border(self, step: int, optimizer: Any, method: Method[Any] | None = None, *, last: bool = False) -> None:
+        """For loops of one's own, after each step: keep policies, stop when asked, checkpoint when it is time."""
+        from warmrl.engine.checkpointing import border
+
+        border(self, step, optimizer, method, last)

@@ -14,7 +14,7 @@ import torch
 
 from warmrl.domain.group import Group
 from warmrl.domain.stages import MethodConfig
-from warmrl.engine.checkpointing import keep_policy, publish, refuse_non_finite, resume, stop_if_asked
+from warmrl.engine.checkpointing import border, refuse_non_finite, resume
 from warmrl.engine.passes import score_tokens
 from warmrl.packed.plan import plan
 
@@ -42,12 +42,7 @@ def train(stage: Stage, method: Method[Any]) -> None:
         done = stage.processes.agree(method.after_step(step))
         write_step(stage, row, groups, clock, step, total)
         last = done or step + 1 == total
-        if step + 1 in stage.keep:
-            keep_policy(stage, step + 1)
-        if not last:
-            stop_if_asked(stage, step + 1, optimizer, method)
-            if (step + 1) % config.checkpoint_every == 0:
-                publish(stage, step + 1, optimizer, method)
+        border(stage, step + 1, optimizer, method, last)
         if done:
             break
 

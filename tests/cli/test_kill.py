@@ -1,0 +1,73 @@
+"""Real kills of the real command: kill -9 at random moments, SIGTERM and Ctrl-C; the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_runs import RECIPE, Home
+
+pytestmark = pytest.mark.slow
+# More of them by hand: WARMRL_KILLS=20 pytest tests/cli/test_kill.py -m slow
+KILLS = int(os.environ.get("WARMRL_KILLS", "4"))
+
+
+def start(home: Path) -> subprocess.Popen[str]:
+    """The command, in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "warmrl", "run", str(RECIPE), "--out", str(home / "run"), "--json"],
+        env=os.environ | {"WARMRL_HOME": str(home), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, float]:
+    """An uninterrupted run, and how long it took."""
+    home = Home(tmp_path_factory.mktemp("reference"))
+    began = time.monotonic()
+    out, err = start(home.path).communicate(timeout=300)
+    assert json.loads(out)["stages"]["done"] == ["warm", "rl"], err
+    return home, time.monotonic() - began
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_kill_9_at_a_random_moment(number: int, reference: tuple[Home, float], tmp_path: Path) -> None:
+    whole, seconds = reference
+    # The first quarter is the start of Python; a kill there proves little.
+    process = start(tmp_path)
+    try:
+        process.communicate(timeout=random.Random(number).uniform(0.25, 1.0) * seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    out, err = (resumed := start(tmp_path)).communicate(timeout=300)
+    assert resumed.returncode == 0, err
+    assert Home(tmp_path).digests() == whole.digests()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_publishes_a_checkpoint(
+    number: int, code: int, reference: tuple[Home, float], tmp_path: Path
+) -> None:
+    process = start(tmp_path)
+    until = time.monotonic() + 200
+    while not list(tmp_path.glob("store/*/checkpoints/step-000001")) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "Traceback" not in err and "Stopped by signal" in err
+    out, err = start(tmp_path).communicate(timeout=300)
+    assert json.loads(out)["stages"]["done"], err
+    assert Home(tmp_path).digests() == reference[0].digests()

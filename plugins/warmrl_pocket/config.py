@@ -65,7 +65,7 @@ class PretrainConfig(MethodConfig):
 
     data: str | list[str] = Field(default_factory=list)
     """Unused: figures are drawn as training goes, from label combinations of the split `train`."""
-    steps: Annotated[int, Field(ge=1)] = 1800
+    steps: Annotated[int, Field(ge=1)] = 2100
     """The sum of the phases' steps."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.98)
     """AdamW's betas; a short memory of squares suits runs of hundreds of steps."""
@@ -73,11 +73,11 @@ class PretrainConfig(MethodConfig):
     """Reading digits off cells. Without it nothing else learns to look."""
     reading: Phase = Phase(steps=300, learning_rate=3e-3, readings=40)
     """Writing down the numbers in an image, right after the glyphs: once text has been learnt it is far slower."""
-    text: Phase = Phase(steps=350, learning_rate=3e-3, readings=10, sentences=40)
+    text: Phase = Phase(steps=400, learning_rate=3e-3, readings=10, sentences=40)
     """Arithmetic, and the words of questions; reading goes on, or it is forgotten."""
-    clean: Phase = Phase(steps=700, learning_rate=3e-3, readings=8, sentences=12, clean=24)
+    clean: Phase = Phase(steps=950, learning_rate=3e-3, readings=8, sentences=12, clean=24)
     """Right traces; the rest goes on, or the few label combinations would be learnt by heart instead of read."""
-    mixed: Phase = Phase(steps=200, learning_rate=9e-4, readings=3, sentences=3, mixed=28)
+    mixed: Phase = Phase(steps=200, learning_rate=9e-4, readings=4, sentences=8, mixed=28)
     """What makes a base rather than a teacher."""
 
     @model_validator(mode="after")

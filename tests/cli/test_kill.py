@@ -51,15 +51,13 @@ def test_kill_9_at_a_random_moment(number: int, reference: tuple[Home, float], t
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    out, err = (resumed := start(tmp_path)).communicate(timeout=300)
+    _, err = (resumed := start(tmp_path)).communicate(timeout=300)
     assert resumed.returncode == 0, err
     assert Home(tmp_path).digests() == whole.digests()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_publishes_a_checkpoint(
-    number: int, code: int, reference: tuple[Home, float], tmp_path: Path
-) -> None:
+def test_a_signal_publishes_a_checkpoint(number: int, code: int, reference: tuple[Home, float], tmp_path: Path) -> None:
     process = start(tmp_path)
     until = time.monotonic() + 200
     while not list(tmp_path.glob("store/*/checkpoints/step-000001")) and time.monotonic() < until:

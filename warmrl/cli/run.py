@@ -78,6 +78,7 @@ def execute(file: RecipeFile, folder: Path, stopping: Any, tracker: str | None, 
     from warmrl.cli.summary import summarise
     from warmrl.engine.entries import Entries
     from warmrl.engine.experiment import Experiment
+    from warmrl.engine.launch import is_first
     from warmrl.engine.run_folder import RunFolder
     from warmrl.engine.run_place import home
     from warmrl.engine.tracking import Tracker
@@ -86,4 +87,4 @@ def execute(file: RecipeFile, folder: Path, stopping: Any, tracker: str | None, 
     with progress_for() as progress, Tracker(tracker, folder) as tracked:
         experiment = Experiment(entries, RunFolder(folder, tracked), progress, stopping, allow_code)
         report = experiment.run()
-    return summarise(report, experiment, folder) if experiment.processes.first else {}
+    return summarise(report, experiment, folder) if is_first() else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.errors import Interrupted
 from warmrl.domain.group import Completion, Group
-from warmrl.domain.names import MetricName
 from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import EvalTable
 from warmrl.domain.reward import Reward
@@ -23,11 +22,9 @@ from warmrl.domain.sampler import Sampler
 from warmrl.engine.entries import DONE_EVALUATION
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import seed_of
+from warmrl.engine.samples import SAMPLES
 from warmrl.engine.sampling import asked, blocks_of, request
 from warmrl.engine.storage import storing, write_text
-from warmrl.plugin.registry import Registry
-
-SAMPLES = "samples.jsonl"
 
 
 @dataclass(frozen=True)
@@ -42,10 +39,6 @@ class Evaluation:
     processes: Processes
     stopping: Callable[[], int]
     on_block: Callable[[int, int], None]
-
-    def finished(self) -> bool:
-        """Whether every sample is there."""
-        return (self.folder / DONE_EVALUATION).exists()
 
     def sample(self, sampler: Sampler[Any]) -> None:
         """Make the blocks that are missing, then put all together. Raises `Interrupted` between blocks."""
@@ -128,31 +121,3 @@ class Evaluation:
 def per_token(one: Completion) -> dict[str, Any]:
     """The per-token log-probabilities and entropies of a completion."""
     return {"logprobs": one.logprobs, "entropies": one.entropies}
-
-
-def read_samples(folder: Path) -> dict[str, dict[str, list[Sample]]]:
-    """Samples by kind (`greedy`, `sampled`) and problem id, in the suite's order."""
-    names = {field.name for field in fields(Sample)}
-    out: dict[str, dict[str, list[Sample]]] = {"greedy": {}, "sampled": {}}
-    for line in (folder / SAMPLES).read_text().splitlines():
-        row = json.loads(line)
-        sample = Sample(**{name: row[name] for name in names})
-        out[row["kind"]].setdefault(sample.problem, []).append(sample)
-    return out
-
-
-def measure(samples: dict[str, dict[str, list[Sample]]], metrics: Sequence[str], registry: Registry) -> dict[str, Any]:
-    """Each metric's value and weight per problem, with what the report needs to know of it."""
-    out: dict[str, Any] = {}
-    for text in metrics:
-        name = MetricName.parse(text)
-        registration = registry.get("metric", name.name)
-        metric = registration.load()(registration.config(), name)
-        found = [metric.value(own) for own in samples[metric.reads].values()]
-        out[text] = {
-            "values": [None if one is None else one.value for one in found],
-            "weights": [0.0 if one is None else one.weight for one in found],
-            "unit": metric.unit,
-            "higher_is_better": metric.higher_is_better,
-        }
-    return out

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from warmrl.engine.entries import Entries
-from warmrl.engine.evaluation import SAMPLES, measure, read_samples
 from warmrl.engine.journal import Journal
 from warmrl.engine.run_place import RUN_FILE, known_run
+from warmrl.engine.samples import SAMPLES, measure, read_samples
 from warmrl.engine.storage import write_json, write_text
 
 PACKAGES = ("warmrl", "torch", "transformers", "accelerate", "numpy", "scipy", "pydantic")
@@ -29,14 +29,14 @@ class RunFolder:
     path: Path
     tracker: Any = None
 
-    def begin(self, entries: Entries, processes: int) -> None:
+    def begin(self, entries: Entries) -> None:
         """Write the recipe as it is, resolved, and the environment."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.before = known_run(self.path).get("stages", {})
         write_json(self.path / RUN_FILE, {"name": entries.file.recipe.name, "state": "running", "stages": self.before})
         write_text(self.path / "recipe.toml", entries.file.text)
         write_json(self.path / "recipe.resolved.json", resolved(entries))
-        write_json(self.path / "environment.json", environment(processes))
+        write_json(self.path / "environment.json", environment())
         self.stages: dict[str, Any] = {}
 
     def describe(self, entries: Entries) -> dict[str, Any]:
@@ -168,15 +168,15 @@ def resolved(entries: Entries) -> dict[str, Any]:
     return table
 
 
-def environment(processes: int) -> dict[str, Any]:
-    """What this was run on."""
-    import torch
-
+def environment() -> dict[str, Any]:
+    """What this was run on. The devices are asked of the driver's own files: torch is slow to load."""
+    cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    names = [line.partition(":")[2].strip() for card in cards for line in card.read_text().splitlines()[:1]]
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU ({platform.machine()})",
-        "processes": processes,
+        "device": f"{len(names)} x {names[0]}" if names else f"CPU ({platform.machine()})",
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "packages": {name: installed(name) for name in PACKAGES},
         "command": " ".join(["warmrl", *sys.argv[1:]]),
     }

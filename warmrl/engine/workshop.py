@@ -1,0 +1,125 @@
+"""Makes what is missing: runs a stage's plugin on its policy and data, samples an evaluation."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from warmrl.domain.problem import Problem
+from warmrl.engine.checkpointing import finish
+from warmrl.engine.checkpoints import Source
+from warmrl.engine.entries import CURATED, Entries
+from warmrl.engine.evaluation import Evaluation
+from warmrl.engine.policy import Policy
+from warmrl.engine.processes import Processes
+from warmrl.engine.progress import Progress
+from warmrl.engine.recipe_rules import stage_config
+from warmrl.engine.scoring import Rewards
+from warmrl.engine.stage import Stage
+from warmrl.engine.storage import write_json, write_text
+
+
+class Workshop:
+    """The heavy half of an experiment: processes, policies, rewards and graders."""
+
+    def __init__(
+        self,
+        entries: Entries,
+        progress: Progress,
+        on_row: Callable[[dict[str, Any], dict[str, Any]], None],
+        stopping: Callable[[], int],
+        allow_code: bool,
+    ) -> None:
+        self.entries, self.progress, self.on_row = entries, progress, on_row
+        self.stopping, self.allow_code = stopping, allow_code
+        self.recipe, self.registry = entries.file.recipe, entries.file.registry
+        self.processes = Processes(self.recipe.model.dtype)
+        self.style = self.registry.instance(self.recipe.answer)
+        self.rewards = Rewards(self.recipe.reward, self.style, self.registry)
+        self.grader = self.registry.instance(self.recipe.grader, self.style)
+        self._evaluated: tuple[str, Policy] | None = None
+
+    def close(self) -> None:
+        """Stop worker processes."""
+        self.rewards.close()
+        self.grader.close()
+
+    def load(self, source: Source, trained: bool) -> Policy:
+        """A checkpoint on this process's device."""
+        return Policy.load(
+            source, self.recipe.model, device=self.processes.device, trained=trained, allow_code=self.allow_code
+        )
+
+    def stage(self, name: str, folder: Path) -> None:
+        """Run a stage's plugin from its newest checkpoint, and keep what it made."""
+        choice, began = self.recipe.stage[name], time.perf_counter()
+        self._evaluated = None
+        if self.processes.first:
+            write_json(folder / "key.json", self.entries.parts(name))
+            (folder / "done.json").unlink(missing_ok=True)
+        self.processes.wait()
+        stage = self.open(name, folder)
+        plugin = self.registry.instance(choice, stage)
+        if choice.kind == "curator":
+            self.progress.stage_started(name, choice.use, 0, 0)
+            self.keep_curated(stage, plugin.curate(), began)
+            return
+        self.progress.stage_started(name, choice.use, plugin.total_steps(), 0)
+        plugin.run()
+        record = {"steps": len(stage.metrics.rows()), "seconds": spent(stage, began)}
+        finish(stage, record)
+
+    def open(self, name: str, folder: Path) -> Stage:
+        """A stage's policy, data and services."""
+        recipe, config = self.recipe, stage_config(self.recipe.stage[name])
+        source = self.entries.policy_source(config.policy)
+        stage = Stage(
+            name=name,
+            config=config,
+            seed=recipe.seed,
+            policy=self.load(source, trained=True),
+            problems=self.entries.problems(name),
+            style=self.style,
+            rewards=self.rewards,
+            grader=self.grader,
+            sampler_choice=recipe.sampler,
+            model=recipe.model,
+            processes=self.processes,
+            registry=self.registry,
+            folder=folder,
+            keep=frozenset(self.entries.kept_steps(name)),
+            stopping=self.stopping,
+            reference=lambda: self.load(source, trained=False),
+            allow_code=self.allow_code,
+        )
+        stage.on_row = lambda row: self.on_row(row, stage.last_timing)
+        return stage
+
+    def keep_curated(self, stage: Stage, problems: Sequence[Problem], began: float) -> None:
+        """Keep what a curator made."""
+        if self.processes.first:
+            rows = ({"id": p.id, "source": p.extra["source"], "solution": p.solution} for p in problems)
+            write_text(stage.folder / CURATED, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            seconds = time.perf_counter() - began
+            record = {"steps": 0, "problems": len(problems), "seconds": seconds, "findings": stage.findings}
+            write_json(stage.folder / "done.json", record)
+        self.processes.wait()
+
+    def evaluate(self, checkpoint: str, suite: str, folder: Path, on_block: Callable[[int, int], None]) -> None:
+        """Sample one suite from one checkpoint."""
+        if self._evaluated is None or self._evaluated[0] != checkpoint:
+            self._evaluated = checkpoint, self.load(self.entries.policy_source(checkpoint), trained=False)
+        problems = self.entries.dataset(f"suite.{suite}").problems()
+        evaluation = Evaluation(
+            folder, problems, self.style, self.grader, self.recipe.eval, self.processes, self.stopping, on_block
+        )
+        evaluation.sample(self.registry.instance(self.recipe.sampler, self._evaluated[1]))
+
+
+def spent(stage: Stage, began: float) -> float:
+    """Seconds of a stage: those of its steps, an earlier start's included, or since it was opened."""
+    steps = [sum(v for k, v in row.items() if k in stage.PHASES) for row in stage.timings.rows()]
+    return max(sum(steps), time.perf_counter() - began)

@@ -30,7 +30,7 @@ def build(
             raise WarmrlError(f"The recipe {recipes / name}.toml failed (exit code {done.returncode}); see above.")
         run = Path(json.loads(done.stdout.splitlines()[-1])["run"])
         stages = json.loads((run / "run.json").read_text())["stages"]
-        score = ship(run / stages["pretrain"]["store"] / "policy", out / name)
+        score = ship(run / stages[list(stages)[-1]]["store"] / "policy", out / name)
         typer.echo(f"{out / name}: {score}")
 
 

@@ -56,6 +56,8 @@ class Phase(Config):
     """Figures in a step with traces that are nearly always right."""
     mixed: Annotated[int, Field(ge=0)] = 0
     """Figures in a step with traces of many styles, often untagged or wrong."""
+    direct: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of mixed traces that answer without reasoning."""
 
 
 class PretrainConfig(MethodConfig):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ def phase_loss(
         losses["readings"] = next_token_loss(model, reading_batch(rng, phase.readings, tokenizer))
     if phase.sentences:
         losses["sentences"] = next_token_loss(model, text_batch(rng, phase.sentences, tokenizer))
-    for name, write in (("clean", traces.clean), ("mixed", traces.mixed)):
+    for name, write in (("clean", traces.clean), ("mixed", partial(traces.mixed, direct=phase.direct))):
         if rows := getattr(phase, name):
             losses[name] = next_token_loss(model, figure_batch(rng, rows, tokenizer, write))
     return losses

@@ -16,7 +16,7 @@ MIXED_TEMPLATES, MIXED_SHARES = (READ, PLAIN, SO, IT_IS), (0.25, 0.25, 0.25, 0.2
 
 CLEAN_WRONG_FORMULA, CLEAN_WRONG_ARITHMETIC = 0.02, 0.01
 MIXED_MISREAD, MIXED_WRONG_FORMULA, MIXED_WRONG_ARITHMETIC = 0.08, 0.30, 0.08
-MIXED_DIRECT, MIXED_UNTAGGED = 0.50, 0.40
+MIXED_UNTAGGED = 0.40
 
 Writer = Callable[[Figure, np.random.Generator], str]
 
@@ -37,8 +37,8 @@ def clean(figure: Figure, rng: np.random.Generator) -> str:
     return _tagged(_fill(template, figure.labels, working), answer_of(working))
 
 
-def mixed(figure: Figure, rng: np.random.Generator) -> str:
-    """A trace as a raw base writes it: four styles, often direct or untagged, misread, with the wrong formula."""
+def mixed(figure: Figure, rng: np.random.Generator, direct: float = 0.5) -> str:
+    """A trace as a raw base writes it: four styles, untagged, misread, wrong, or at a share of `direct` unreasoned."""
     labels = figure.labels
     if rng.random() < MIXED_MISREAD:
         labels = _misread(labels, rng)
@@ -48,7 +48,7 @@ def mixed(figure: Figure, rng: np.random.Generator) -> str:
     if rng.random() < MIXED_WRONG_ARITHMETIC:
         working = _wrong_arithmetic(working, rng)
     answer, untagged = answer_of(working), rng.random() < MIXED_UNTAGGED
-    if rng.random() < MIXED_DIRECT:
+    if rng.random() < direct:
         return answer if untagged else f"<answer> {answer} </answer>"
     text = _fill(str(rng.choice(MIXED_TEMPLATES, p=MIXED_SHARES)), labels, working)
     return text if untagged else _tagged(text, answer)

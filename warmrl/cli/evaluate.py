@@ -28,8 +28,10 @@ def evaluate(
     recipe = run / "recipe.resolved.json"
     if not recipe.exists():
         raise UsageError(f"{run} holds no warmrl run; give a run folder.")
-    sets = [f"eval.metrics={json.dumps(metric)}"] if metric else []
-    file = recipe_file.read(recipe, sets)
+    file = recipe_file.read(recipe)
+    if metric:
+        both = list(dict.fromkeys([*file.recipe.eval.metrics, *metric]))
+        file = recipe_file.read(recipe, [f"eval.metrics={json.dumps(both)}"])
     unknown = [one for one in suite or [] if one not in file.recipe.suite]
     if unknown:
         raise UsageError(f"{run} has no suite `{unknown[0]}`; there are: {', '.join(file.recipe.suite)}.")

@@ -82,4 +82,9 @@ def add_plugin_commands(arguments: list[str]) -> None:
         return
     from warmrl.plugin.registry import Registry
 
-    Registry.installed().manager.hook.warmrl_register_commands(app=app)
+    for one in Registry.installed().manager.hook.warmrl_register_commands.get_hookimpls():
+        try:
+            one.function(app)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            print(f"warmrl: the plugin `{one.plugin_name}` could not add its commands ({why}).", file=sys.stderr)  # noqa: T201

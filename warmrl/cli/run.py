@@ -49,6 +49,7 @@ def run(
 
     if count > 1 and not launch.launched():
         raise typer.Exit(launch.start(count, sys.argv[1:], stopping))
+    launch.end_with_parent()
     with launch.quiet(not launch.is_first()):
         report = execute(file, folder, stopping, tracker, trust_remote_code)
     if as_json and launch.is_first():

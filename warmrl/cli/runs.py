@@ -51,6 +51,7 @@ def prune(
 
     runs = [one.parent for one in home().glob("*/run.json")]
     kept = {(run / one["store"]).resolve() for run in runs for one in known_run(run).get("stages", {}).values()}
+    kept |= {(run / one).resolve() for run in runs for one in known_run(run).get("entries", [])}
     kept |= {link.resolve().parent for run in runs for link in run.glob("evaluations/*/samples.jsonl")}
     store = home() / "store"
     loose = [one for one in sorted(store.glob("*")) if one.is_dir() and one.resolve() not in kept]

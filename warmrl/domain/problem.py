@@ -39,7 +39,7 @@ class Problem:
 
     `gold` is the right answer, `kind` routes rewards (for example `math`, `choice`), `solution` a worked
     answer when the data has one (what SFT on gold trains on), `cluster` what problems share (an image, a
-    task): the unit of resampling when present.
+    task), for intervals that resample them together.
     """
 
     id: str

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from warmrl.domain.errors import Interrupted, WarmrlError
+from warmrl.engine.entries import policy_folder
 from warmrl.engine.storage import damage, sealed_folder, write_json
 
 if TYPE_CHECKING:
@@ -38,17 +39,22 @@ def publish(stage: Stage, step: int, optimizer: torch.optim.Optimizer, method: M
             save_file(distinct(tensors), folder / "method.safetensors")
             state = {"step": step, "method": plain, "journals": marks, "findings": stage.findings}
             (folder / STATE).write_text(json.dumps(state, indent=1, allow_nan=False))
-        prune(stage.folder / "checkpoints")
+        prune(stage.folder / "checkpoints", step)
     stage.processes.wait()
 
 
 def keep_policy(stage: Stage, step: int) -> None:
     """Keep the policy as it is after `step`, for evaluation or another stage to start from."""
-    target = stage.folder / "policies" / f"step-{step:06d}"
+    target = kept_policy(stage, step)
     if stage.processes.first and damage(target) is not None:
         with sealed_folder(target) as folder:
             stage.policy.save(folder)
     stage.processes.wait()
+
+
+def kept_policy(stage: Stage, step: int) -> Path:
+    """Where the policy of a step is kept."""
+    return stage.folder / policy_folder(step)
 
 
 def resume(stage: Stage, optimizer: torch.optim.Optimizer, method: Method[Any] | None) -> int:
@@ -71,8 +77,15 @@ def resume(stage: Stage, optimizer: torch.optim.Optimizer, method: Method[Any] |
 
 
 def newest_whole(stage: Stage) -> Path | None:
-    """The newest checkpoint that is what was written; each damaged one is named and passed over."""
+    """The newest checkpoint that is what was written; each damaged one is named and passed over.
+
+    So is one from which the run would no longer come by a policy that is asked for and isn't there.
+    """
+    first = min((step for step in stage.keep if damage(kept_policy(stage, step)) is not None), default=None)
     for folder in sorted((stage.folder / "checkpoints").glob("step-*"), reverse=True):
+        if first is not None and folder.name >= kept_policy(stage, first).name:
+            log.warning("The checkpoint %s is passed over: the policy of step %d is asked for now.", folder, first)
+            continue
         reason = damage(folder) or journal_damage(stage, folder)
         if reason is None:
             return folder
@@ -87,9 +100,11 @@ def journal_damage(stage: Stage, folder: Path) -> str | None:
     return f"`{wrong[0]}` no longer holds the rows it was made with" if wrong else None
 
 
-def prune(checkpoints: Path) -> None:
-    """Remove all but the newest few, and what a killed write left behind."""
-    for folder in sorted(checkpoints.glob("step-*"), reverse=True)[KEPT:]:
+def prune(checkpoints: Path, step: int) -> None:
+    """Remove all but the newest few, those past `step` (they were passed over), and what a killed write left."""
+    found = sorted(checkpoints.glob("step-*"), reverse=True)
+    past = [folder for folder in found if folder.name > f"step-{step:06d}"]
+    for folder in [*past, *found[len(past) + KEPT :]]:
         shutil.rmtree(folder, ignore_errors=True)
     for leftover in checkpoints.glob(".tmp-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -175,5 +190,7 @@ def finish(stage: Stage, record: dict[str, Any]) -> None:
         with sealed_folder(stage.folder / "policy") as folder:
             stage.policy.save(folder)
         write_json(stage.folder / "done.json", record | {"findings": stage.findings})
-        shutil.rmtree(stage.folder / "checkpoints", ignore_errors=True)
+        leftovers = [*stage.folder.glob(".tmp-policy-*"), *stage.folder.glob("policies/.tmp-*")]
+        for folder in [stage.folder / "checkpoints", *leftovers]:
+            shutil.rmtree(folder, ignore_errors=True)
     stage.processes.wait()

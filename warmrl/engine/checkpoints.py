@@ -62,6 +62,8 @@ def from_run(path: str) -> Source:
 
 def folder_source(folder: Path) -> Source:
     """A transformers folder, identified by the content of its weights and settings."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no checkpoint: there is no such folder.")
     files = sorted(f for f in folder.iterdir() if f.suffix in (".safetensors", ".json") and f.name != "manifest.json")
     if not any(file.suffix == ".safetensors" for file in files):
         raise UsageError(f"{folder} is no checkpoint: it has no .safetensors file.")

@@ -32,6 +32,7 @@ class Entries:
     store: Path
     _datasets: dict[str, Dataset[Any]] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
+    _fingerprints: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def base(self) -> Source:
@@ -80,7 +81,9 @@ class Entries:
         """What identifies a dataset's problems."""
         kind, _, table = name.partition(".")
         choice: Choice = getattr(self.file.recipe, kind)[table]
-        return {"dataset": semantic(choice, self.file.registry), "fingerprint": self.dataset(name).fingerprint()}
+        if name not in self._fingerprints:
+            self._fingerprints[name] = self.dataset(name).fingerprint()
+        return {"dataset": semantic(choice, self.file.registry), "fingerprint": self._fingerprints[name]}
 
     def stage_key(self, stage: str) -> str:
         """The key of a stage's result."""
@@ -108,8 +111,10 @@ class Entries:
             return find(name, None, self.file.registry)
         if checkpoint.stage == "base":
             return self.base
-        folder = self.stage_folder(checkpoint.stage)
-        return folder_source(folder / policy_folder(checkpoint.step))
+        folder, step = self.stage_folder(checkpoint.stage), checkpoint.step
+        if step is not None and step >= json.loads((folder / "done.json").read_text())["steps"]:
+            step = None  # the stage ended there, or earlier
+        return folder_source(folder / policy_folder(step))
 
     def missing(self, stage: str, keep: Sequence[int] = ()) -> str | None:
         """Why a stage has to run, in words; None when its result is there, whole."""
@@ -146,6 +151,11 @@ class Entries:
         trained = [name for name in self.order() if recipe.stage[name].kind != "curator"]
         return list(recipe.eval.at) or ["base", *trained]
 
+    def folders(self) -> list[Path]:
+        """Every entry of the recipe, there or not. Reads all its data, so that what is wrong with it is found first."""
+        points = [(checkpoint, suite) for checkpoint in self.checkpoints() for suite in self.file.recipe.suite]
+        return [*map(self.stage_folder, self.order()), *(self.eval_folder(*point) for point in points)]
+
     def kept_steps(self, stage: str) -> list[int]:
         """Steps of a stage whose policy something refers to."""
         recipe = self.file.recipe
@@ -167,7 +177,7 @@ class Entries:
         """The problems that a curator stage made."""
         sources = {problem.id: problem for problem in self.problems(stage)}
         out = []
-        for line in (self.stage_folder(stage) / CURATED).read_text().splitlines():
+        for line in (self.stage_folder(stage) / CURATED).read_bytes().splitlines():
             row = json.loads(line)
             extra = {"source": row["source"]}
             out.append(replace(sources[row["source"]], id=row["id"], solution=row["solution"], extra=extra))

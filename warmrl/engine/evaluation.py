@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ class Evaluation:
 
     def join(self, files: Sequence[Path]) -> None:
         """Blocks into `samples.jsonl` and, beside it, the per-token numbers."""
-        rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        rows = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
         lengths = torch.tensor([row["tokens"] for row in rows])
         tensors = {"tokens": lengths}
         for name in ("logprobs", "entropies"):
@@ -113,9 +114,7 @@ class Evaluation:
         kept = ({k: v for k, v in row.items() if k not in ("logprobs", "entropies")} for row in rows)
         write_text(self.folder / SAMPLES, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
         write_text(self.folder / DONE_EVALUATION, json.dumps({"samples": len(rows)}) + "\n")
-        for file in files:
-            file.unlink()
-        (self.folder / "blocks").rmdir()
+        shutil.rmtree(self.folder / "blocks")
 
 
 def per_token(one: Completion) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from warmrl.domain.errors import Interrupted
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
 from warmrl.engine.entries import DONE_EVALUATION, Entries
 from warmrl.engine.launch import is_first, launched
 from warmrl.engine.progress import Progress
 from warmrl.engine.run_folder import RunFolder
+from warmrl.engine.storage import storing
 
 if TYPE_CHECKING:
     from warmrl.engine.workshop import Workshop
@@ -36,6 +38,7 @@ class Experiment:
     allow_code: bool = False
     reused: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    failed_observers: set[str] = field(default_factory=set)
 
     @property
     def recipe(self) -> Recipe:
@@ -51,11 +54,10 @@ class Experiment:
 
     def run(self) -> dict[str, Any]:
         """Run everything; returns the report. Raises `Interrupted` after publishing a checkpoint."""
-        hooks = self.entries.file.registry.manager.hook
         try:
             if is_first():
                 self.folder.begin(self.entries)
-            hooks.warmrl_run_started(run=self.folder.describe(self.entries))
+            self.tell("warmrl_run_started", run=self.folder.describe(self.entries))
             self.evaluate("base")
             for name in self.entries.order():
                 self.stage(name)
@@ -63,7 +65,8 @@ class Experiment:
                     if CheckpointName.parse(checkpoint).stage == name:
                         self.evaluate(checkpoint)
             report = self.folder.report(self.entries) if is_first() else {}
-            hooks.warmrl_run_finished(run=self.folder.describe(self.entries))
+            about = self.folder.describe(self.entries) | {"endpoints": report.get("endpoints", [])}
+            self.tell("warmrl_run_finished", run=about)
             return report
         finally:
             if "workshop" in self.__dict__:
@@ -83,11 +86,23 @@ class Experiment:
         """The first process's value, on all of them."""
         return self.workshop.processes.agree(value) if launched() else value
 
+    def tell(self, hook: str, **what: Any) -> None:
+        """Tell observers, once for all processes; one that fails is named, and changes nothing."""
+        observers = getattr(self.entries.file.registry.manager.hook, hook).get_hookimpls()
+        for one in observers if is_first() else []:
+            try:
+                one.function(*(what[name] for name in one.argnames))
+            except Exception as error:
+                if one.plugin_name not in self.failed_observers:
+                    self.failed_observers.add(one.plugin_name)
+                    why = f"{type(error).__name__}: {error}"
+                    self.progress.say(f"The plugin `{one.plugin_name}` failed in `{hook}` ({why}); the run goes on.")
+
     def stage(self, name: str) -> None:
         """Bring one stage's result into the store, or find it there."""
         folder = self.entries.stage_folder(name)
         with self.locked(folder):
-            why = self.agree(self.entries.missing(name, self.entries.kept_steps(name)))
+            why = self.agree(self.entries.missing(name, self.entries.kept_steps(name)) if is_first() else None)
             if why is None:
                 self.reused.append(name)
             else:
@@ -96,14 +111,13 @@ class Experiment:
                 self.done.append(name)
         if is_first():
             self.folder.stage_finished(self.entries, name, reused=why is None)
-        hooks = self.entries.file.registry.manager.hook
-        hooks.warmrl_stage_finished(stage=name, folder=folder, reused=why is None)
+        self.tell("warmrl_stage_finished", stage=name, folder=folder, reused=why is None)
         self.progress.stage_finished(name, why is None)
 
     def logged(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
         """Show a row of metrics, and tell the tracker and observers."""
         self.progress.step(row, timing)
-        self.entries.file.registry.manager.hook.warmrl_metrics_logged(row=row)
+        self.tell("warmrl_metrics_logged", row=dict(row))
         if is_first():
             self.folder.tracked(row)
 
@@ -125,8 +139,28 @@ class Experiment:
             self.workshop.processes.wait()
             yield
             return
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        self.acquire(lock)
+        try:
             if launched():
                 self.workshop.processes.wait()
             yield
+        finally:
+            lock.release()
+
+    def acquire(self, lock: FileLock) -> None:
+        """Take a lock of the store; says so when another run has it, and still listens to signals."""
+        said = False
+        with storing(Path(lock.lock_file)):
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=1)
+            except Timeout:
+                if signal := self.stopping():
+                    raise Interrupted(
+                        f"Stopped by signal {signal} while another run was at work.", 128 + signal
+                    ) from None
+                if not said:
+                    self.progress.say("Another run is making what comes next; waiting for it.")
+                said = True

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from warmrl.engine.storage import storing
+from warmrl.engine.storage import storing, sync
 
 
 class Journal:
@@ -20,7 +20,10 @@ class Journal:
         file.parent.mkdir(parents=True, exist_ok=True)
 
     def mark(self) -> list[Any]:
-        """Length in bytes and SHA-256 of what was written so far, for a checkpoint."""
+        """Length in bytes and SHA-256 of what was written so far, now on the disk: for a checkpoint."""
+        if self.file.exists():
+            with storing(self.file):
+                sync(self.file)
         return [self.bytes, self._hash.hexdigest()]
 
     def matches(self, mark: list[Any]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 
+PR_SET_PDEATHSIG = 1
 EXPECTED = "WARMRL_EXPECTED_PROCESSES"
 # How long the other processes get to end by themselves after one has.
 SETTLE_SECONDS = 5.0
@@ -24,6 +27,12 @@ def launched() -> bool:
 def is_first() -> bool:
     """Whether this is the process that speaks and writes."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def end_with_parent() -> None:
+    """In a process that `start` made: get SIGTERM when that one is gone, so that none is left behind (Linux)."""
+    if EXPECTED in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def start(processes: int, arguments: Sequence[str], stopping: Callable[[], int]) -> int:
@@ -45,6 +54,7 @@ def start(processes: int, arguments: Sequence[str], stopping: Callable[[], int])
                 command,
                 env=ours | os.environ | there | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
                 stderr=said[rank] if rank else None,
+                process_group=0,  # a terminal's Ctrl-C comes once, from here: a second one would end them at once
             )
             for rank in range(processes)
         ]

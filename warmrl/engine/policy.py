@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from transformers.utils.logging import disable_progress_bar
@@ -73,7 +74,7 @@ class Policy:
             dtype = torch.float32 if trained or table is None else getattr(torch, table.dtype)
             model = family.from_pretrained(source.path, dtype=dtype, **options)
             processor = AutoProcessor.from_pretrained(source.path, **options, **pixels)
-        except (OSError, ValueError, ImportError, KeyError) as error:
+        except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
             raise UsageError(f"The checkpoint {source.path} cannot be loaded: {error}") from error
         model.eval()
         return cls(model, processor, device)

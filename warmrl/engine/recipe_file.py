@@ -34,7 +34,10 @@ class RecipeFile:
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default written out; `warmrl run` takes it back."""
-        return self.recipe.model_dump(mode="json", exclude_none=True)
+        table = self.recipe.model_dump(mode="json", exclude_none=True)
+        # Beside the recipe, wherever the resolved one is kept.
+        table["plugins"] = [str((self.path.parent / file).resolve()) for file in self.recipe.plugins]
+        return table
 
 
 def read(path: Path, sets: Sequence[str] = ()) -> RecipeFile:
@@ -71,13 +74,16 @@ def parse(path: Path) -> tuple[str, dict[str, Any]]:
     """The text and table of one TOML (or resolved JSON) file. Raises `RecipeError`."""
     try:
         text = path.read_text(encoding="utf-8")
-        return text, json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except FileNotFoundError:
         raise RecipeError(f"The recipe {path} does not exist; give the path of a TOML file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"The recipe {path} cannot be read: {error}.") from None
     except ValueError as error:
         raise RecipeError(f"{path} is not valid {'JSON' if path.suffix == '.json' else 'TOML'}: {error}.") from None
+    if not isinstance(table, dict):
+        raise RecipeError(f"{path} holds a {type(table).__name__}; a recipe is one table.")
+    return text, table
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,8 +41,9 @@ def data_of(config: StageConfig) -> list[str]:
 def inputs_of(recipe: Recipe, name: str) -> list[str]:
     """The stages that stage `name` needs: its policy's, and the curators whose data it reads."""
     config = stage_config(recipe.stage[name])
-    start = CheckpointName.parse(config.policy).stage
-    return [one for one in [start, *data_of(config)] if one in recipe.stage]
+    start = CheckpointName.parse(config.policy)
+    names = [*data_of(config)] if start.run is not None else [start.stage, *data_of(config)]
+    return [one for one in names if one in recipe.stage]
 
 
 def stage_order(recipe: Recipe) -> list[str]:
@@ -91,7 +92,9 @@ def checkpoint_problems(recipe: Recipe, name: CheckpointName, at: str) -> Iterat
     if choice is None or choice.kind == "curator":
         known = ["base", *(s for s, c in recipe.stage.items() if c.kind != "curator")]
         yield f"`{at}` is `{name}`, but no stage `{name.stage}` trains a policy; there are: {', '.join(known)}."
-    elif name.step is not None and isinstance(choice.config, MethodConfig) and name.step > choice.config.steps:
+    elif name.step == 0:
+        yield f"`{at}` is `{name}`: steps count from 1; what stage `{name.stage}` starts from is its `policy`."
+    elif name.step is not None and isinstance(choice.config, MethodConfig) and 0 < choice.config.steps < name.step:
         yield f"`{at}` is `{name}`, but stage `{name.stage}` has {choice.config.steps} steps."
 
 

@@ -17,6 +17,7 @@ from warmrl.engine.run_place import RUN_FILE, known_run
 from warmrl.engine.samples import SAMPLES, measure, read_samples
 from warmrl.engine.storage import write_json, write_text
 
+RESOLVED = "recipe.resolved.json"
 PACKAGES = ("warmrl", "torch", "transformers", "accelerate", "numpy", "scipy", "pydantic")
 # Journals of stages that the run folder shows as one file each.
 JOINED = ("metrics.jsonl", "timings.jsonl", "rollouts.jsonl", "ledger.jsonl")
@@ -31,13 +32,20 @@ class RunFolder:
 
     def begin(self, entries: Entries) -> None:
         """Write the recipe as it is, resolved, and the environment."""
-        self.path.mkdir(parents=True, exist_ok=True)
         self.before = known_run(self.path).get("stages", {})
-        write_json(self.path / RUN_FILE, {"name": entries.file.recipe.name, "state": "running", "stages": self.before})
-        write_text(self.path / "recipe.toml", entries.file.text)
-        write_json(self.path / "recipe.resolved.json", resolved(entries))
+        self.record(entries, "running", self.before)
+        file = entries.file.path
+        if file.resolve() != (self.path / RESOLVED).resolve():  # `warmrl eval` reads it there
+            write_text(self.path / ("recipe.json" if file.suffix == ".json" else "recipe.toml"), entries.file.text)
+        write_json(self.path / RESOLVED, resolved(entries))
         write_json(self.path / "environment.json", environment())
         self.stages: dict[str, Any] = {}
+
+    def record(self, entries: Entries, state: str, stages: dict[str, Any]) -> None:
+        """Write `run.json`: how far the run is, and every store entry that is its own (`warmrl runs prune` asks)."""
+        own = [os.path.relpath(folder, self.path) for folder in entries.folders()]
+        about = {"name": entries.file.recipe.name, "state": state, "stages": stages, "entries": own}
+        write_json(self.path / RUN_FILE, about)
 
     def describe(self, entries: Entries) -> dict[str, Any]:
         """What observers are told."""
@@ -64,10 +72,7 @@ class RunFolder:
         link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(os.path.relpath(folder, link.parent))
-        write_json(
-            self.path / RUN_FILE,
-            {"name": entries.file.recipe.name, "state": "running", "stages": {**self.before, **self.stages}},
-        )
+        self.record(entries, "running", {**self.before, **self.stages})
         for name in JOINED:
             files = [entries.stage_folder(one) / name for one in self.stages]
             write_text(self.path / name, "".join(file.read_text() for file in files if file.exists()))
@@ -99,10 +104,7 @@ class RunFolder:
             }
         )
         write(report, self.path)
-        write_json(
-            self.path / RUN_FILE,
-            {"name": entries.file.recipe.name, "state": "finished", "stages": self.stages},
-        )
+        self.record(entries, "finished", self.stages)
         return report
 
     def done(self, entries: Entries, stage: str) -> dict[str, Any]:

@@ -20,9 +20,10 @@ def home() -> Path:
 def known_run(folder: Path) -> dict[str, Any]:
     """What a run folder's `run.json` says, or nothing."""
     try:
-        return json.loads((folder / RUN_FILE).read_text())
+        known = json.loads((folder / RUN_FILE).read_text())
     except (OSError, ValueError):
         return {}
+    return known if isinstance(known, dict) else {}
 
 
 def claim(folder: Path, name: str) -> None:
@@ -37,7 +38,9 @@ def claim(folder: Path, name: str) -> None:
             f"{folder} holds a run of the recipe `{known.get('name')}`, and this is `{name}`; nothing was touched. "
             "Choose another folder with `--out`."
         )
-    if not known and any(folder.iterdir()):
+    # A start that was killed, or refused after its tracker was opened, may have left these alone.
+    ours = (one.name == "trackers" or one.name.startswith(".tmp-") for one in folder.iterdir())
+    if not known and not all(ours):
         raise UsageError(
             f"{folder} holds files that are no warmrl run; nothing was touched. Choose another with `--out`."
         )

@@ -19,7 +19,7 @@ def read_samples(folder: Path) -> dict[str, dict[str, list[Sample]]]:
     """Samples by kind (`greedy`, `sampled`) and problem id, in the suite's order."""
     names = {field.name for field in fields(Sample)}
     out: dict[str, dict[str, list[Sample]]] = {"greedy": {}, "sampled": {}}
-    for line in (folder / SAMPLES).read_text().splitlines():
+    for line in (folder / SAMPLES).read_bytes().splitlines():
         row = json.loads(line)
         sample = Sample(**{name: row[name] for name in names})
         out[row["kind"]].setdefault(sample.problem, []).append(sample)

@@ -11,7 +11,7 @@ import numpy as np
 
 from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice
-from warmrl.domain.errors import UsageError
+from warmrl.domain.errors import DataError, UsageError
 from warmrl.domain.group import Completion, Group
 from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import ModelTable
@@ -79,6 +79,8 @@ class Stage:
         """The problems of a step: `prompts_per_step` of shuffled epochs, a pure function of the step."""
         assert isinstance(self.config, MethodConfig)
         pool = self.problems if problems is None else problems
+        if not pool:
+            raise DataError(f"`stage.{self.name}` has no problems to draw from; check its `data`.")
         count = self.config.prompts_per_step
         chosen = epoch_slice(len(pool), step * count, count, self.seed, self.name, "order")
         return [pool[i] for i in chosen]
@@ -117,7 +119,17 @@ class Stage:
 
     def reward(self, groups: Sequence[Group]) -> None:
         """Score every completion by the recipe's rewards."""
-        self.rewards.score(groups)
+        processes = self.processes
+        if processes.world == 1:
+            self.rewards.score(groups)
+            return
+        # Each process scores its share and tells the others: a deadline that one of them missed must not part them.
+        own = range(processes.rank, len(groups), processes.world)
+        self.rewards.score([groups[i] for i in own])
+        scored = [(i, [(one.rewards, one.reward) for one in groups[i].completions]) for i in own]
+        for i, found in processes.gather(scored):
+            for one, (parts, total) in zip(groups[i].completions, found, strict=True):
+                one.rewards, one.reward = parts, total
 
     def teacher(self, choice: Choice) -> Any:
         """The chosen teacher, checked against this policy; its findings go into the report."""

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from warmrl.domain.errors import StorageError, UsageError
 
 MANIFEST = "manifest.json"
@@ -39,8 +41,10 @@ def storing(what: Path) -> Iterator[None]:
     """Turn a failed write into a `StorageError` that says what still stands."""
     try:
         yield
-    except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+    except (OSError, SafetensorError) as error:
+        # safetensors wraps what the system says in an error of its own.
+        full = getattr(error, "errno", None) == errno.ENOSPC or f"os error {errno.ENOSPC})" in str(error)
+        reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
         raise StorageError(
             f"Writing {what} failed: {reason}. Everything published before is intact; make room or mend the disk, "
             "and the same command goes on from the newest checkpoint."

@@ -53,10 +53,15 @@ class Workshop:
             source, self.recipe.model, device=self.processes.device, trained=trained, allow_code=self.allow_code
         )
 
+    def forget(self) -> None:
+        """Let go of the policies that were at work; accelerate keeps every model it has prepared."""
+        self._evaluated = None
+        self.processes.accelerator.free_memory()
+
     def stage(self, name: str, folder: Path) -> None:
         """Run a stage's plugin from its newest checkpoint, and keep what it made."""
         choice, began = self.recipe.stage[name], time.perf_counter()
-        self._evaluated = None
+        self.forget()
         if self.processes.first:
             write_json(folder / "key.json", self.entries.parts(name))
             (folder / "done.json").unlink(missing_ok=True)
@@ -111,6 +116,7 @@ class Workshop:
     def evaluate(self, checkpoint: str, suite: str, folder: Path, on_block: Callable[[int, int], None]) -> None:
         """Sample one suite from one checkpoint."""
         if self._evaluated is None or self._evaluated[0] != checkpoint:
+            self.forget()
             self._evaluated = checkpoint, self.load(self.entries.policy_source(checkpoint), trained=False)
         problems = self.entries.dataset(f"suite.{suite}").problems()
         evaluation = Evaluation(

@@ -33,6 +33,10 @@ def trusted() -> dict[str, str]:
         return json.loads(trust_file().read_text())
     except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise PluginError(
+            f"{trust_file()} cannot be read ({error}); mend or remove it, and trust files again."
+        ) from error
 
 
 def trust(file: Path) -> str:

@@ -97,13 +97,15 @@ class Registry:
 
     def add(self, plugin: str, distribution: str, module: ModuleType) -> None:
         """Register a plugin module and take in all that its register hooks add."""
+        # An entry point's name is unique within its distribution alone.
+        name = f"{distribution}:{plugin}" if self.manager.has_plugin(plugin) else plugin
         try:
-            self.manager.register(module, plugin)
+            self.manager.register(module, name)
             added = [*self._collect(plugin, distribution, module)]
         except (Exception, SystemExit) as error:
             self.broken.append(Broken(plugin, distribution, f"{type(error).__name__}: {error}"))
-            if self.manager.get_plugin(plugin) is not None:
-                self.manager.unregister(name=plugin)
+            if self.manager.get_plugin(name) is module:
+                self.manager.unregister(name=name)
             return
         for one in added:
             self.registrations.setdefault((slot(one.kind), one.name), []).append(one)

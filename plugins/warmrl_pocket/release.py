@@ -21,7 +21,7 @@ from warmrl_pocket.build import SIZES, build
 from warmrl_pocket.config import GeometryConfig
 from warmrl_pocket.geometry import PocketGeometry
 
-REVISION = "1"  # of random checkpoints: raise it when their bytes change
+REVISION = "2"  # of random checkpoints: raise it when their bytes change
 MANIFEST = "manifest.json"
 SAMPLES = 16
 

@@ -88,5 +88,10 @@ class SFT(Method[SFTConfig]):
 def split(problems: Sequence[Problem], share: float, seed: int) -> tuple[list[Problem], list[Problem]]:
     """Training and held-out problems; the draw depends on the seed alone."""
     count = round(len(problems) * share)
+    if share and not 0 < count < len(problems):
+        raise DataError(
+            f"`hold_out` is {share} of {len(problems)} problems, which leaves {count} to look at and "
+            f"{len(problems) - count} to train on; give more data, or another share."
+        )
     out = set(generator(seed, "hold out").permutation(len(problems))[:count].tolist())
     return [p for i, p in enumerate(problems) if i not in out], [p for i, p in enumerate(problems) if i in out]

@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from warmrl.engine.recipe_file import RecipeFile
 
+# Room to start with, in sizes of the base's weights: two checkpoints (weights, two moments each) and the policy.
+CHECKPOINTS_OF_ROOM = 7
 Recipe = Annotated[Path, typer.Argument(help="The recipe, a TOML file (or a resolved one, JSON).", metavar="RECIPE")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Change a key: stage.rl.steps=20.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder (default: ./runs/NAME).")]
@@ -47,6 +49,7 @@ def run(
     start_checks(file, folder)
     from warmrl.engine import launch
 
+    launch.require(processes)
     if count > 1 and not launch.launched():
         raise typer.Exit(launch.start(count, sys.argv[1:], stopping))
     launch.end_with_parent()
@@ -82,9 +85,11 @@ def execute(file: RecipeFile, folder: Path, stopping: Any, tracker: str | None, 
     from warmrl.engine.launch import is_first
     from warmrl.engine.run_folder import RunFolder
     from warmrl.engine.run_place import home
+    from warmrl.engine.storage import require_space
     from warmrl.engine.tracking import Tracker
 
     entries = Entries(file, home() / "store")
+    require_space(home(), CHECKPOINTS_OF_ROOM * entries.base.bytes)
     with progress_for() as progress, Tracker(tracker, folder) as tracked:
         experiment = Experiment(entries, RunFolder(folder, tracked), progress, stopping, allow_code)
         report = experiment.run()

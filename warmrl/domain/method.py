@@ -17,7 +17,7 @@ D = TypeVar("D", bound=CuratorConfig)
 class Method(ABC, Generic[C]):
     """Policy (and data) in, policy out. A method supplies a source of groups and a loss.
 
-    The default loop (`warmrl.engine.api.train`) calls, for every step: `groups(step)`, then for every optimizer
+    The default loop (`Stage.train`) calls, for every step: `groups(step)`, then for every optimizer
     update the packed forward with `loss(batch)`, then `after_step(step)`. `stage` is the engine's `Stage`: it
     gives the policy, problems, sampling, rewards, teacher and randomness (`warmrl.engine.api.Stage`).
     """

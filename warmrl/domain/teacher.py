@@ -42,10 +42,6 @@ class Teacher(ABC, Generic[C]):
         """
         return []
 
-    def fingerprint(self) -> str:
-        """Changes whenever the teacher's answers would: revision or content hash of its weights."""
-        raise NotImplementedError
-
     def generate(self, problems: Sequence[Problem], samples: int, **sampling: Any) -> list[list[Completion]]:
         """`samples` completions for each problem."""
         raise NotImplementedError

@@ -15,6 +15,9 @@ from warmrl.engine.run_place import RUN_FILE
 from warmrl.engine.storage import canonical, sha256
 from warmrl.plugin.registry import Registry
 
+# Files of a checkpoint that change what it does: weights, settings, chat template, vocabulary.
+SEMANTIC = (".safetensors", ".json", ".jinja", ".model", ".txt")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -23,6 +26,11 @@ class Source:
     path: str
     revision: str | None
     fingerprint: str
+
+    @property
+    def bytes(self) -> int:
+        """Size of the weights."""
+        return sum(file.stat().st_size for file in Path(self.path).glob("*.safetensors"))
 
 
 def find(path: str, revision: str | None, registry: Registry) -> Source:
@@ -64,7 +72,7 @@ def folder_source(folder: Path) -> Source:
     """A transformers folder, identified by the content of its weights and settings."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is no checkpoint: there is no such folder.")
-    files = sorted(f for f in folder.iterdir() if f.suffix in (".safetensors", ".json") and f.name != "manifest.json")
+    files = sorted(f for f in folder.iterdir() if f.suffix in SEMANTIC and f.name != "manifest.json")
     if not any(file.suffix == ".safetensors" for file in files):
         raise UsageError(f"{folder} is no checkpoint: it has no .safetensors file.")
     stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)

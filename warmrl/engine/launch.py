@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 
+from warmrl.domain.errors import UsageError
+
 PR_SET_PDEATHSIG = 1
+
 EXPECTED = "WARMRL_EXPECTED_PROCESSES"
 # How long the other processes get to end by themselves after one has.
 SETTLE_SECONDS = 5.0
@@ -22,6 +25,15 @@ SETTLE_SECONDS = 5.0
 def launched() -> bool:
     """Whether a launcher (torchrun, or `start`) made this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def require(processes: int | None) -> None:
+    """Refuse when a launcher made another number of processes than was asked for. Raises `UsageError`."""
+    if launched() and processes is not None and os.environ["WORLD_SIZE"] != str(processes):
+        raise UsageError(
+            f"`--processes {processes}`, but the launcher made {os.environ['WORLD_SIZE']}; leave the option out, or "
+            "start without a launcher."
+        )
 
 
 def is_first() -> bool:

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import importlib.metadata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -93,6 +93,7 @@ class Registry:
             registry.add(entry.name, distribution, module)
         for name, module in modules:
             registry.add(name, getattr(module, "__file__", None) or name, module)
+            registry.stamp(name)
         return registry
 
     def add(self, plugin: str, distribution: str, module: ModuleType) -> None:
@@ -109,6 +110,13 @@ class Registry:
             return
         for one in added:
             self.registrations.setdefault((slot(one.kind), one.name), []).append(one)
+
+    def stamp(self, plugin: str) -> None:
+        """Put a one-file plugin's name, which holds the hash of its bytes, into its revisions: it has no others."""
+        for ones in self.registrations.values():
+            ones[:] = [
+                replace(one, revision=f"{one.revision}+{plugin}") if one.plugin == plugin else one for one in ones
+            ]
 
     def _collect(self, plugin: str, distribution: str, module: ModuleType) -> Iterable[Registration]:
         for kind, hook in KINDS.items():

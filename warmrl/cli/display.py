@@ -61,7 +61,7 @@ class Plain(Listener):
         self.evaluated: set[tuple[str, str]] = set()
         self.steps: dict[str, int] = {}
 
-    def stage_started(self, name: str, use: str, steps: int, start: int) -> None:
+    def stage_started(self, name: str, use: str, steps: int) -> None:
         self.steps[name] = steps
         of = f", {steps} steps" if steps else ""
         self.say(f"Stage `{name}` ({use}{of}).")
@@ -90,9 +90,9 @@ class Live(Listener):
         self.bars = bars
         self.tasks: dict[str, Any] = {}
 
-    def stage_started(self, name: str, use: str, steps: int, start: int) -> None:
+    def stage_started(self, name: str, use: str, steps: int) -> None:
         label = f"[bold]{name}[/] [dim]{use}[/]"
-        self.tasks[name] = self.bars.add_task(label, total=steps or None, completed=start, numbers="")
+        self.tasks[name] = self.bars.add_task(label, total=steps or None, numbers="")
 
     def step(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
         if row["stage"] in self.tasks:

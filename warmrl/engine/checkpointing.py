@@ -68,6 +68,7 @@ def resume(stage: Stage, optimizer: torch.optim.Optimizer, method: Method[Any] |
         load_optimizer(model, optimizer, load_file(folder / "optimizer.safetensors"))
         if method is not None:
             method.load(state["method"] | load_file(folder / "method.safetensors"))
+        stage.say(f"Stage `{stage.name}` goes on from step {state['step']}.")
         stage.findings[:] = state["findings"]
     if stage.processes.first:
         for name, journal in stage.journals.items():

@@ -8,8 +8,8 @@ from typing import Any
 class Progress:
     """Does nothing with what it hears; override what you want to show."""
 
-    def stage_started(self, name: str, use: str, steps: int, start: int) -> None:
-        """A stage begins at step `start` (more than 0: it goes on from a checkpoint)."""
+    def stage_started(self, name: str, use: str, steps: int) -> None:
+        """A stage begins; it has so many steps (0: it counts none)."""
 
     def step(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
         """A step was logged; `timing` has its seconds by phase and the tokens per second."""

@@ -53,6 +53,7 @@ class Stage:
     keep: frozenset[int] = frozenset()
     on_row: Callable[[dict[str, Any]], None] = lambda _row: None
     stopping: Callable[[], int] = lambda: 0
+    say: Callable[[str], None] = lambda _sentence: None
     findings: list[str] = field(default_factory=list)
     reference: Callable[[], Policy] | None = None
     allow_code: bool = False

@@ -69,10 +69,10 @@ class Workshop:
         stage = self.open(name, folder)
         plugin = self.registry.instance(choice, stage)
         if choice.kind == "curator":
-            self.progress.stage_started(name, choice.use, 0, 0)
+            self.progress.stage_started(name, choice.use, 0)
             self.keep_curated(stage, plugin.curate(), began)
             return
-        self.progress.stage_started(name, choice.use, plugin.total_steps(), 0)
+        self.progress.stage_started(name, choice.use, plugin.total_steps())
         plugin.run()
         record = {"steps": len(stage.metrics.rows()), "seconds": spent(stage, began)}
         finish(stage, record)
@@ -98,6 +98,7 @@ class Workshop:
             keep=frozenset(self.entries.kept_steps(name)),
             stopping=self.stopping,
             reference=lambda: self.load(source, trained=False),
+            say=self.progress.say,
             allow_code=self.allow_code,
         )
         stage.on_row = lambda row: self.on_row(row, stage.last_timing)

@@ -43,7 +43,12 @@ class Workshop:
         self._evaluated: tuple[str, Policy] | None = None
 
     def close(self) -> None:
-        """Stop worker processes."""
+        """Stop worker processes; let go of what accelerate wrapped while the process group is still there.
+
+        A DDP wrapper that outlives it destroys it, holding the GIL while it joins a gloo thread that may be waiting
+        for the GIL (torch 2.13): the process would never end.
+        """
+        self.forget()
         self.rewards.close()
         self.grader.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +24,7 @@ from warmrl.engine.journal import Journal
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import epoch_slice, generator
+from warmrl.engine.recompute import Recompute
 from warmrl.engine.sampling import asked, completion_seed, sample_groups
 from warmrl.engine.scoring import Rewards
 from warmrl.plugin.registry import Registry
@@ -66,6 +68,11 @@ class Stage:
         self.timings = Journal(self.folder / "timings.jsonl")
         self.rollouts = Journal(self.folder / "rollouts.jsonl")
         self.ledger = Journal(self.folder / "ledger.jsonl")
+
+    @cached_property
+    def recompute(self) -> Recompute:
+        """Decides for which rows activations are computed again instead of kept."""
+        return Recompute(self.policy, getattr(self.config, "gradient_checkpointing", "auto"))
 
     @property
     def journals(self) -> dict[str, Journal]:

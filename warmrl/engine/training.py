@@ -90,6 +90,7 @@ def one_update(
     optimizer.zero_grad(set_to_none=True)
     for number, rows in enumerate(steps):
         row = rows[processes.rank].to(processes.device)
+        stage.recompute.prepare(row, optimizer)
         waiting = processes.world > 1 and number + 1 < len(steps)
         with processes.accelerator.no_sync(packed) if waiting else nullcontext():
             with processes.accelerator.autocast():
@@ -191,6 +192,7 @@ def write_step(
             kept = {"step": step + 1, "problem": group.problem.id, "gold": group.problem.gold, "completions": texts}
             stage.rollouts.append(kept)
     timing = {"stage": stage.name, "step": step + 1, "steps": total, **clock.seconds}
+    timing["rows_recomputed"] = stage.recompute.taken()
     stage.time(timing | {"tokens_per_second": row["tokens"] / max(clock.total(), 1e-9)})
     stage.log({"step": step + 1, **row})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warmrl.domain.problem import Problem
+from warmrl.domain.stages import MethodConfig
 from warmrl.engine.checkpointing import finish
 from warmrl.engine.checkpoints import Source
 from warmrl.engine.entries import CURATED, Entries
@@ -16,10 +17,12 @@ from warmrl.engine.evaluation import Evaluation
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.progress import Progress
+from warmrl.engine.randomness import generator
 from warmrl.engine.recipe_rules import stage_config
 from warmrl.engine.scoring import Rewards
 from warmrl.engine.stage import Stage
 from warmrl.engine.storage import write_json, write_text
+from warmrl.engine.trainable import add_adapters, freeze_but
 
 
 class Workshop:
@@ -90,7 +93,7 @@ class Workshop:
             name=name,
             config=config,
             seed=recipe.seed,
-            policy=self.load(source, trained=True),
+            policy=self.trained(source, name),
             problems=self.entries.problems(name),
             style=self.style,
             rewards=self.rewards,
@@ -106,8 +109,23 @@ class Workshop:
             say=self.progress.say,
             allow_code=self.allow_code,
         )
+        if getattr(config, "lora", None):
+            stage.reference = stage.policy.unadapted
         stage.on_row = lambda row: self.on_row(row, stage.last_timing)
         return stage
+
+    def trained(self, source: Source, name: str) -> Policy:
+        """The policy that a stage trains: in full, some parts, or adapters on a frozen one."""
+        config = stage_config(self.recipe.stage[name])
+        if not isinstance(config, MethodConfig):
+            return self.load(source, trained=True)
+        policy = self.load(source, trained=config.lora is None)
+        if config.lora is None:
+            freeze_but(policy, config.train)
+        else:
+            seed = int(generator(self.recipe.seed, name, "lora").integers(2**31))
+            add_adapters(policy, config.train, config.lora, seed, config.policy)
+        return policy
 
     def keep_curated(self, stage: Stage, problems: Sequence[Problem], began: float) -> None:
         """Keep what a curator made."""

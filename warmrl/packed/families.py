@@ -27,6 +27,8 @@ class Family:
     text_config: str
     features: Callable[[Any, Sequence[Prompt]], list[Tensor]] | None
     positions: Callable[[Any, Prompt], Tensor]
+    vision: tuple[str, ...] = ()
+    projector: tuple[str, ...] = ()
 
 
 def _line(_model: Any, prompt: Prompt) -> Tensor:
@@ -69,8 +71,8 @@ def _patches(model: Any, prompts: Sequence[Prompt]) -> list[Tensor]:
 
 
 FAMILIES = {
-    "idefics3": Family("model.text_model", "text_config", _tiles, _line),
-    "qwen2_5_vl": Family("model.language_model", "text_config", _patches, _mrope),
+    "idefics3": Family("model.text_model", "text_config", _tiles, _line, ("model.vision_model",), ("model.connector",)),
+    "qwen2_5_vl": Family("model.language_model", "text_config", _patches, _mrope, ("model.visual",)),
     "qwen3": Family("model", "", None, _line),
     "qwen2": Family("model", "", None, _line),
     "llama": Family("model", "", None, _line),

@@ -53,6 +53,12 @@ class PackedPolicy(nn.Module):
         """`[V, H]` the output head."""
         return self.base.get_output_embeddings().weight
 
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """The model's parts, which together hold every parameter: `language` (with the head), `projector`, `vision`."""
+        paths = {"projector": self.family.projector, "vision": self.family.vision}
+        found = {part: [self.base.get_submodule(path) for path in held] for part, held in paths.items()}
+        return {"language": [self.language_model, self.base.get_output_embeddings()], **found}
+
     @property
     def heads(self) -> tuple[int, int, int]:
         """Query heads, key and value heads, and their width."""

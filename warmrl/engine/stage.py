@@ -173,6 +173,12 @@ class Stage:
 
         train(self, method)
 
+    def in_blocks(self, make: Callable[[Sequence[Problem]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """For curators: `make`'s rows for all problems, block by block; what was made before a kill is read back."""
+        from warmrl.engine.curating import in_blocks
+
+        return in_blocks(self, make)
+
     def resume(self, optimizer: Any, method: Method[Any] | None = None) -> int:
         """Take back the newest whole checkpoint into policy, optimizer and method; the step to go on with."""
         from warmrl.engine.checkpointing import resume

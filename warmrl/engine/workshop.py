@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from warmrl.domain.problem import Problem
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.checkpointing import finish
 from warmrl.engine.checkpoints import Source
-from warmrl.engine.entries import CURATED, Entries
+from warmrl.engine.curating import keep_curated
+from warmrl.engine.entries import Entries
 from warmrl.engine.evaluation import Evaluation
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
@@ -21,7 +20,7 @@ from warmrl.engine.randomness import generator
 from warmrl.engine.recipe_rules import stage_config
 from warmrl.engine.scoring import Rewards
 from warmrl.engine.stage import Stage
-from warmrl.engine.storage import write_json, write_text
+from warmrl.engine.storage import write_json
 from warmrl.engine.trainable import add_adapters, freeze_but
 
 
@@ -78,7 +77,7 @@ class Workshop:
         plugin = self.registry.instance(choice, stage)
         if choice.kind == "curator":
             self.progress.stage_started(name, choice.use, 0)
-            self.keep_curated(stage, plugin.curate(), began)
+            keep_curated(stage, plugin.curate(), time.perf_counter() - began)
             return
         self.progress.stage_started(name, choice.use, plugin.total_steps())
         plugin.run()
@@ -126,16 +125,6 @@ class Workshop:
             seed = int(generator(self.recipe.seed, name, "lora").integers(2**31))
             add_adapters(policy, config.train, config.lora, seed, config.policy)
         return policy
-
-    def keep_curated(self, stage: Stage, problems: Sequence[Problem], began: float) -> None:
-        """Keep what a curator made."""
-        if self.processes.first:
-            rows = ({"id": p.id, "source": p.extra["source"], "solution": p.solution} for p in problems)
-            write_text(stage.folder / CURATED, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-            seconds = time.perf_counter() - began
-            record = {"steps": 0, "problems": len(problems), "seconds": seconds, "findings": stage.findings}
-            write_json(stage.folder / "done.json", record)
-        self.processes.wait()
 
     def evaluate(self, checkpoint: str, suite: str, folder: Path, on_block: Callable[[int, int], None]) -> None:
         """Sample one suite from one checkpoint."""

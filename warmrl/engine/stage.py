@@ -139,6 +139,15 @@ class Stage:
             for one, (parts, total) in zip(groups[i].completions, found, strict=True):
                 one.rewards, one.reward = parts, total
 
+    def mine(self, groups: Sequence[Group]) -> set[tuple[int, int]]:
+        """The completions, by (group, completion), that this process will train on if a step's groups are these."""
+        if self.processes.world == 1:
+            return {(index, number) for index, group in enumerate(groups) for number in range(len(group.completions))}
+        from warmrl.engine.training import trained_here
+
+        assert isinstance(self.config, MethodConfig)
+        return trained_here(self, self.config, groups)
+
     def teacher(self, choice: Choice) -> Any:
         """The chosen teacher, checked against this policy; its findings go into the report."""
         if choice.kind != "teacher":

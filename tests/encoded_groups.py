@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from tiny_models import VISION, tiny_prompt
+from tiny_models import WITH_IMAGES, tiny_prompt
 from torch import Tensor, nn
 
 from warmrl.packed.head import TokenLoss
@@ -32,7 +32,7 @@ def groups_for(
     draw = torch.Generator().manual_seed(7)
     groups = []
     for index, (images, count) in enumerate(shape):
-        images = images if family in VISION else 0
+        images = images if family in WITH_IMAGES else 0
         prompts = tuple(tiny_prompt(family, 5 + index + 2 * v, images, seed=index % 3) for v in range(views))
         lengths = torch.randint(1, 15, (count,), generator=draw).tolist()
         answers = [answer(n, draw, view=j % views, train=0.7 if j % 2 else 1.0, top=top) for j, n in enumerate(lengths)]
@@ -80,8 +80,8 @@ def furthest(found: Scores, expected: Scores) -> float:
 def gradient_gaps(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, float]:
     """|difference| of each tensor's gradient relative to its norm, which counts as at least 1e-6 of the global norm.
 
-    Left out: the key biases of a vision tower with its own k_proj (Idefics3's, CLIP). Without rotary positions a constant added to all keys leaves
-    the softmax as it is, so their gradient is zero; what float32 gives there is rounding (and is checked to be).
+    Left out: the key biases of vision towers without rotary positions (Idefics3's, CLIP). A constant added to all
+    keys leaves the softmax as it is, so their gradient is zero; what float32 gives is rounding (and checked to be).
     """
     assert found.keys() == expected.keys()
     total = float(torch.stack([g.double().norm() for g in expected.values()]).norm())

@@ -5,22 +5,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
 from encoded_groups import MIXED, Scores, furthest, gradient_gaps, groups_for, run, some_value
-from tiny_models import IMAGE, TEXT, VISION, randomized, text_model, tiny_model
+from tiny_models import IMAGE, LINEAR, TEXT, VISION, WITH_IMAGES, randomized, text_model, tiny_model
 from torch import Tensor, nn
 
 from warmrl.packed.plan import EncodedGroup
 from warmrl.packed.policy import PackedPolicy
 
 TOLERANCE = 1e-5
-WIDTH, VOCAB, LAYERS = 64, 61, 2
+WIDTH, VOCAB = 64, 61
 
 
 @dataclass(frozen=True)
@@ -32,42 +31,70 @@ class Subject:
     build: Callable[[], nn.Module]
 
 
-def text(label: str, name: str, layers: int = LAYERS, **config: Any) -> Subject:
+def tiny(name: str) -> Subject:
+    """A family of `tiny_models`."""
+    return Subject(name, name, partial(tiny_model, name))
+
+
+def text(label: str, name: str, **config: Any) -> Subject:
     """A language model of transformers, with what matters of its config."""
-    return Subject(label, "llama", lambda: randomized(text_model(name, WIDTH, VOCAB, layers, **config)))
 
+    def build() -> nn.Module:
+        torch.manual_seed(0)
+        return randomized(text_model(name, WIDTH, VOCAB, 2, **config))
 
-SHARED = [Subject(name, name, partial(tiny_model, name)) for name in (*VISION, *TEXT)]
-UNSHARED = [
-    text("mistral, sliding window", "Mistral", sliding_window=6),
-    text("qwen2, sliding window", "Qwen2", use_sliding_window=True, sliding_window=6, max_window_layers=1),
-    text("gemma3_text", "Gemma3", head_dim=32, sliding_window=6, layer_types=["sliding_attention", "full_attention"]),
-]
-MOE = {"num_local_experts": 4, "num_experts_per_tok": 2}
-REFUSED = [
-    Subject("gemma3", "llava", lambda: gemma3()),
-    text("gemma2", "Gemma2", head_dim=32),
-    text("gpt_oss", "GptOss", head_dim=32, **MOE),
-    text("mixtral", "Mixtral", **MOE),
-    text("qwen3_next", "Qwen3Next", layer_types=["linear_attention", "full_attention"], num_experts=0),
-    text("granite", "Granite", logits_scaling=8.0),
-    text("cohere", "Cohere", logit_scale=0.25),
-    text("phi", "Phi"),
-    text("llama, dynamic rope", "Llama", rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}),
-    text("olmo2", "Olmo2"),
-]
-SHAPES = {"one image": ((1, 3),), "several": ((3, 2),), "none": ((0, 3),), "mixed rows": MIXED}
+    return Subject(label, "llama", build)
 
 
 def gemma3() -> nn.Module:
+    """Gemma 3 with its vision tower."""
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
-    text = {"vocab_size": VOCAB, "hidden_size": WIDTH, "intermediate_size": WIDTH, "num_hidden_layers": LAYERS}
+    text = {"vocab_size": VOCAB, "hidden_size": WIDTH, "intermediate_size": WIDTH, "num_hidden_layers": 2}
     vision = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
               "image_size": 24, "patch_size": 6}  # fmt: skip
     return Gemma3ForConditionalGeneration(
         Gemma3Config(text_config=text, vision_config=vision, image_token_index=IMAGE, mm_tokens_per_image=4)
     )
+
+
+def llava(text: dict[str, Any], vision: dict[str, Any]) -> nn.Module:
+    """LLaVA with another decoder or vision tower."""
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
+
+    text = {"vocab_size": VOCAB, "hidden_size": WIDTH, "intermediate_size": WIDTH, "num_hidden_layers": 1, **text}
+    vision = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "image_size": 24, "patch_size": 6, **vision}  # fmt: skip
+    return LlavaForConditionalGeneration(LlavaConfig(text_config=text, vision_config=vision, image_token_index=IMAGE))
+
+
+PIXTRAL, CLIP = {"model_type": "pixtral"}, {"model_type": "clip_vision_model"}
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+SLIDING = {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]}
+DYNAMIC = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+SHARED = [tiny(name) for name in (*VISION, *TEXT)]
+UNSHARED = [
+    tiny("qwen3_5"),
+    text("qwen3_5_text", "Qwen3_5", head_dim=32, **LINEAR),
+    text("gemma3_text", "Gemma3", head_dim=32, **SLIDING),
+    text("mistral, sliding window", "Mistral", sliding_window=6),
+    text("qwen2, sliding window", "Qwen2", use_sliding_window=True, **SLIDING),
+]
+REFUSED = [
+    Subject("gemma3", "gemma3", gemma3),
+    text("gemma2", "Gemma2", head_dim=32),
+    text("gpt_oss", "GptOss", head_dim=32, rope_parameters={"rope_type": "default", "rope_theta": 1e4}, **EXPERTS),
+    text("mixtral", "Mixtral", **EXPERTS),
+    text("qwen3_next", "Qwen3Next", num_experts=4, moe_intermediate_size=32, **LINEAR),
+    text("granite", "Granite", logits_scaling=8.0),
+    text("cohere", "Cohere", logit_scale=0.25),
+    text("phi", "Phi"),
+    text("olmo2", "Olmo2"),
+    text("llama, dynamic positions", "Llama", rope_parameters=DYNAMIC),
+    Subject("llava, Pixtral's vision", "llava", partial(llava, {"model_type": "llama"}, PIXTRAL)),
+    Subject("llava, another decoder", "llava", partial(llava, {"model_type": "olmo2"}, CLIP)),
+]
+SHAPES = {"one image": ((1, 3),), "several": ((3, 2),), "none": ((0, 3),), "mixed rows": MIXED}
 
 
 def stock(model: nn.Module, groups: list[EncodedGroup]) -> tuple[Scores, dict[str, Tensor]]:
@@ -76,16 +103,17 @@ def stock(model: nn.Module, groups: list[EncodedGroup]) -> tuple[Scores, dict[st
     scores: Scores = {}
     for index, group in enumerate(groups):
         for number, answer in enumerate(group.answers):
+            if not len(answer.trained):
+                continue
             prompt = group.prompts[answer.view]
-            ids = torch.cat([prompt.ids, answer.ids])[None]
+            ids = torch.cat([prompt.ids, answer.ids[: answer.fed]])[None]
             kinds = {"mm_token_type_ids": (ids == IMAGE).int()} if "image_grid_thw" in prompt.pixels else {}
-            logits = model(input_ids=ids, **prompt.pixels, **kinds).logits[0, len(prompt.ids) - 1 : -1]
-            logprobs = logits.log_softmax(-1)[answer.train]
-            logprob = logprobs.gather(1, answer.ids[answer.train][:, None])[:, 0]
+            logits = model(input_ids=ids, **prompt.pixels, **kinds).logits[0, len(prompt.ids) - 1 :]
+            logprobs = logits[answer.trained].log_softmax(-1)
+            logprob = logprobs.gather(1, answer.ids[answer.trained][:, None])[:, 0]
             entropy = -(logprobs.exp() * logprobs).sum(-1)
-            some_value(answer.columns["a"][answer.train], logprob, entropy).backward()
-            if len(logprob):
-                scores[index, number] = torch.stack([logprob, entropy], 1).detach()
+            some_value(answer.columns["a"][answer.trained], logprob, entropy).backward()
+            scores[index, number] = torch.stack([logprob, entropy], 1).detach()
     return scores, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -101,9 +129,7 @@ def gap_of_rows(subject: Subject, shape: str) -> float:
 def gap_of_decoding(subject: Subject) -> float:
     """The largest difference of a log-probability while given completions are written token by token."""
     drawn = groups_for(subject.prompts, ((1, 3), (0, 2), (2, 4)), top=50)
-    groups = [
-        replace(g, answers=tuple(replace(a, train=torch.ones_like(a.train)) for a in g.answers)) for g in drawn
-    ]
+    groups = [replace(g, answers=tuple(replace(a, train=torch.ones_like(a.train)) for a in g.answers)) for g in drawn]
     expected, _ = stock(subject.build(), groups)
     policy = PackedPolicy(subject.build())
     rows = [(i, j, answer.ids) for i, group in enumerate(groups) for j, answer in enumerate(group.answers)]
@@ -132,80 +158,65 @@ CHECKS: dict[str, Callable[[Subject], float]] = {
 
 def checks_of(subject: Subject) -> list[str]:
     """The checks that apply: those with images need a model that takes some."""
-    return list(CHECKS) if subject.prompts in VISION else ["none", "decoding"]
+    return list(CHECKS) if subject.prompts in WITH_IMAGES else ["none", "decoding"]
 
 
-@cache
-def gap(subject: Subject, check: str) -> float:
-    """What a check finds; remembered, so that the page and the tests run it once."""
-    return CHECKS[check](subject)
-
-
-def refusal(subject: Subject) -> str:
+def refusal(subject: Subject) -> str | None:
     """The sentence with which a model is refused."""
     try:
         PackedPolicy(subject.build())
     except ValueError as error:
         return str(error)
-    return "works"
+    return None
 
 
-def cell(subject: Subject, check: str) -> str:
-    """A check's outcome in a table."""
-    if check not in checks_of(subject):
-        return ""
-    return "exact" if gap(subject, check) <= TOLERANCE else "WRONG"
+def row(subject: Subject) -> str:
+    """A line of the page: what the checks find, or the sentence of the refusal."""
+    cells = [subject.name, f"`{type(subject.build()).__name__}`"]
+    if subject in REFUSED:
+        return f"| {' | '.join([*cells, refusal(subject) or 'WORKS'])} |"
+    if subject in UNSHARED:
+        cells.append(PackedPolicy(subject.build()).unshared_because or "SHARES")
+    gaps = {name: CHECKS[name](subject) for name in checks_of(subject)}
+    marks = {name: "exact" if gap <= TOLERANCE else f"{gap:.1e}" for name, gap in gaps.items()}
+    return f"| {' | '.join([*cells, *(marks.get(name, '') for name in CHECKS)])} |"
 
 
-def table(subjects: list[Subject], shared: bool) -> list[str]:
-    """What the checks found for models that work."""
-    lines = [f"| family | class |{'' if shared else ' why |'} {' | '.join(CHECKS)} |"]
-    lines.append("|---" * (len(CHECKS) + (2 if shared else 3)) + "|")
-    for subject in subjects:
-        policy = PackedPolicy(subject.build())
-        assert policy.share is shared
-        why = [] if shared else [policy.unshared_because]
-        row = [subject.name, f"`{type(policy.base).__name__}`", *why, *(cell(subject, check) for check in CHECKS)]
-        lines.append(f"| {' | '.join(map(str, row))} |")
-    return lines
-
-
-def page() -> str:
+def page(row: Callable[[Subject], str] = row) -> str:
     """`docs/models.md`."""
-    refused = [(subject, type(subject.build()).__name__, refusal(subject)) for subject in REFUSED]
-    parts = [inspect.cleandoc(TOP), *table(SHARED, shared=True), "", inspect.cleandoc(MIDDLE)]
-    parts += [*table(UNSHARED, shared=False), "", inspect.cleandoc(BOTTOM)]
-    parts += [f"| {subject.name} | `{name}` | {sentence} |" for subject, name, sentence in refused]
-    return "\n".join(line.rstrip() for part in parts for line in part.split("\n")) + "\n"
+    parts = [TOP, *map(row, SHARED), "", MIDDLE, *map(row, UNSHARED), "", BOTTOM, *map(row, REFUSED)]
+    return "\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-TOP = """
+HEADER = f"{' | '.join(CHECKS)} |\n|---|---{'|---' * len(CHECKS)}|"
+TOP = f"""
 # Model families
 
-Generated by the tests' own checks: `PYTHONPATH=tests python tests/model_checks.py > docs/models.md`.
+Generated by the tests' own checks: `python tests/model_checks.py > docs/models.md`.
 
 A checkpoint is loaded by transformers and used as it is. Each check compares a tiny random model of the family with
 the model's own forward pass, one completion at a time: every log-probability and entropy, and for rows every
-parameter's gradient. **exact** means that none differs by more than 1e-5 in float32 (gradients relative to their
-norm). "mixed rows" holds one image, several, none and an image that two prompts share; "decoding" writes completions
-of several prompts token by token.
+parameter's gradient. "exact" means that none differs by more than 1e-5 in float32 (a gradient relative to its norm).
+"mixed rows" holds one image, several, none and an image that two prompts share; "decoding" writes completions of
+several prompts token by token. Dropout must be 0: with some, a family of the first table falls into the second.
 
-## Families that share a prompt among its completions
+## Completions share their prompt
 
+| family | class | {HEADER}
 """
-MIDDLE = """
-An InternVL or LLaVA checkpoint may have any decoder of the text families. SmolVLM is Idefics3 in another class.
+MIDDLE = f"""
 
-## Families that run one completion a row
+## One completion a row
 
-They work, and a prompt is computed again for each of its completions in training. The same holds for any model with
-dropout: set it to 0 and it shares.
+These work too, but training computes a prompt again for each of its completions.
 
+| family | class | why | {HEADER.replace("|---|", "|---|---|", 1)}
 """
 BOTTOM = """
+
 ## Refused when the model is loaded
 
-What is in none of these tables is refused, too.
+A family that is in none of these tables is refused like `olmo2`.
 
 | family | class | the sentence |
 |---|---|---|

@@ -16,6 +16,12 @@ IMAGE = 60
 VISION = ("idefics3", "smolvlm", "qwen2_5_vl", "qwen3_vl", "llava", "internvl")
 TEXT = ("qwen3", "qwen2", "llama", "mistral")
 FAMILIES = VISION + TEXT
+WITH_IMAGES = (*VISION, "qwen3_5")
+# Layers of Qwen3.5 and Qwen3-Next: one linear, one of full attention.
+LINEAR = {
+    "layer_types": ["linear_attention", "full_attention"], "linear_key_head_dim": 16, "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+}  # fmt: skip
 
 _STAND_IN: list[torch.library.Library] = []
 
@@ -42,7 +48,11 @@ def randomized(model: nn.Module) -> nn.Module:
     """The model in evaluation mode, with weights large enough that no tensor's gradient is near zero."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():  # random biases and norms too, so that each has a gradient
-            if parameter.ndim == 1:
+            if name.endswith(
+                "A_log"
+            ):  # so slow a decay that many tokens carry on, and its gradient is well-conditioned
+                parameter.copy_(0.1 * torch.randn_like(parameter) - 2)
+            elif parameter.ndim == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
             elif "embed" in name:
                 parameter.copy_(0.15 * torch.randn_like(parameter))
@@ -107,6 +117,22 @@ def _qwen3_vl(width: int, vocab: int, layers: int) -> nn.Module:
     return Qwen3VLForConditionalGeneration(config)
 
 
+def _qwen3_5(width: int, vocab: int, layers: int) -> nn.Module:
+    from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
+
+    rope = {"rope_type": "default", "mrope_section": [6, 5, 5], "mrope_interleaved": True, "rope_theta": 1e4,
+            "partial_rotary_factor": 1.0}  # fmt: skip
+    text = _text(width, vocab, layers, head_dim=32, rope_parameters=rope, **LINEAR)
+    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": width,
+              "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 64,
+              "in_channels": 3}  # fmt: skip
+    config = Qwen3_5Config(
+        text_config=text, vision_config=vision, image_token_id=IMAGE, video_token_id=59, vision_start_token_id=58,
+        vision_end_token_id=57,
+    )  # fmt: skip
+    return Qwen3_5ForConditionalGeneration(config)
+
+
 def _llava(width: int, vocab: int, layers: int) -> nn.Module:
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
@@ -131,8 +157,8 @@ def text_model(name: str, width: int, vocab: int, layers: int, **more: object) -
     """A random language model of the class `<name>ForCausalLM`."""
     import transformers
 
-    config = getattr(transformers, f"{name}Config")(**_text(width, vocab, layers, **more))
-    return getattr(transformers, f"{name}ForCausalLM")(config)
+    family = getattr(transformers, f"{name}ForCausalLM")
+    return family(family.config_class(**_text(width, vocab, layers, **more)))
 
 
 _BUILD: dict[str, Callable[[int, int, int], nn.Module]] = {
@@ -140,6 +166,7 @@ _BUILD: dict[str, Callable[[int, int, int], nn.Module]] = {
     "smolvlm": _smolvlm,
     "qwen2_5_vl": _qwen2_5_vl,
     "qwen3_vl": _qwen3_vl,
+    "qwen3_5": _qwen3_5,
     "llava": _llava,
     "internvl": _internvl,
     "qwen3": partial(text_model, "Qwen3", head_dim=32),
@@ -182,11 +209,10 @@ def _tiles(draw: torch.Generator, kind: int) -> Drawn:
 
 
 def _patches(draw: torch.Generator, kind: int) -> Drawn:
-    """Qwen2.5-VL and Qwen3-VL: any size."""
+    """Qwen2.5-VL and later: any size."""
     grid = torch.tensor([[1, 4, 4 + 2 * kind]])
-    return {"pixel_values": torch.randn(int(grid.prod()), 96, generator=draw), "image_grid_thw": grid}, _tokens(
-        int(grid.prod()) // 4
-    )
+    patches = int(grid.prod())
+    return {"pixel_values": torch.randn(patches, 96, generator=draw), "image_grid_thw": grid}, _tokens(patches // 4)
 
 
 def _squares(draw: torch.Generator, kind: int) -> Drawn:
@@ -205,6 +231,7 @@ _PIXELS = {
     "smolvlm": _tiles,
     "qwen2_5_vl": _patches,
     "qwen3_vl": _patches,
+    "qwen3_5": _patches,
     "llava": _squares,
     "internvl": _crops,
 }

@@ -1,4 +1,4 @@
-"""Writing completions with transformers' own cache, for decoders whose prompts and completions cannot be packed."""
+"""Writing completions with transformers' own cache, for decoders that cannot be packed (`support.why_unpacked`)."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ class CachedDecoding:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these completions `[R']` alone."""
-        self.cache.batch_select_indices(rows)
+        self.cache.reorder_cache(rows)
         self.mask, self.position, self.hidden = self.mask[rows], self.position[:, rows], self.hidden[rows]

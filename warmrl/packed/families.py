@@ -47,7 +47,7 @@ def _line(_model: Any, prompt: Prompt) -> Tensor:
 
 
 def _mrope(model: Any, prompt: Prompt) -> Tensor:
-    """Time, height and width positions of Qwen2.5-VL and Qwen3-VL: `[3, P]`."""
+    """Time, height and width positions of Qwen2.5-VL, Qwen3-VL and Qwen3.5: `[3, P]`."""
     kinds = (prompt.ids == model.config.image_token_id).int()
     grid = prompt.pixels.get("image_grid_thw")
     positions, _ = model.model.get_rope_index(prompt.ids[None], mm_token_type_ids=kinds[None], image_grid_thw=grid)
@@ -100,18 +100,19 @@ def _tiled_features(model: Any, images: Sequence[Pixels]) -> list[Tensor]:
 
 
 def _patched_images(_model: Any, prompt: Prompt) -> list[Pixels]:
-    """Qwen2.5-VL, Qwen3-VL: `image_grid_thw` `[images, 3]` says how many patches each image has."""
+    """Qwen2.5-VL and later: `image_grid_thw` `[images, 3]` says how many patches each image has."""
     grid = prompt.pixels["image_grid_thw"]
     patches = prompt.pixels["pixel_values"].split(grid.prod(1).tolist())
     return [{"pixel_values": own, "image_grid_thw": one} for own, one in zip(patches, grid.split(1), strict=True)]
 
 
 def _patched_features(model: Any, images: Sequence[Pixels]) -> list[Tensor]:
-    """Qwen2.5-VL, Qwen3-VL: `pixel_values` `[patches, d]` and `image_grid_thw` `[1, 3]`, all images end to end."""
-    pixels, grids = (torch.cat([image[name] for image in images]) for name in ("pixel_values", "image_grid_thw"))
-    out = model.model.get_image_features(pixels, grids)
+    """Qwen2.5-VL and later: `pixel_values` `[patches, d]` and `image_grid_thw` `[images, 3]`, all end to end."""
+    pixels, grids = ([image[name] for image in images] for name in ("pixel_values", "image_grid_thw"))
+    out = model.model.get_image_features(torch.cat(pixels), torch.cat(grids))
     layers = [out.pooler_output, *getattr(out, "deepstack_features", ())]
-    return [torch.stack(parts) for parts in zip(*layers, strict=True)]
+    held = (torch.stack(parts) for parts in zip(*layers, strict=True))
+    return [torch.cat([next(held) for _ in grid], 1) for grid in grids]
 
 
 def _single_images(_model: Any, prompt: Prompt) -> list[Pixels]:
@@ -155,6 +156,11 @@ FAMILIES = {
         ("model.visual.merger", "model.visual.deepstack_merger_list"),
         _patched_images, _patched_features,
     ),
+    "qwen3_5": Family(
+        "model.language_model", "text_config", _mrope,
+        ("model.visual.patch_embed", "model.visual.pos_embed", "model.visual.blocks"), ("model.visual.merger",),
+        _patched_images, _patched_features,
+    ),
     "llava": Family(
         "model.language_model", "text_config", _line, ("model.vision_tower",), ("model.multi_modal_projector",),
         _single_images, _square_features,
@@ -167,5 +173,6 @@ FAMILIES = {
     "qwen2": Family("model", "", _line),
     "llama": Family("model", "", _line),
     "mistral": Family("model", "", _line),
+    "qwen3_5_text": Family("model", "", _line),
     "gemma3_text": Family("model", "", _line),
 }  # fmt: skip

@@ -111,8 +111,8 @@ class ImageFeatures:
         if any(t.requires_grad or t.is_inference() or isinstance(t, DTensor) for t in tensors):
             return False
         modules = [module for part in parts for module in part.modules()]
-        if any(hasattr(module, "disable_adapters") for module in modules):
-            return False
+        if any(isinstance(getattr(module, "disable_adapters", None), bool) for module in modules):
+            return False  # an adapter's layer; transformers' models have a method of this name
         if any(module.training for module in modules) and any(drops(part) for part in parts):
             return False
         state = tuple((id(t), t.data_ptr(), t._version, t.dtype, t.device) for t in tensors)

@@ -10,7 +10,9 @@ from torch import nn
 from warmrl.packed.families import FAMILIES, Family
 
 # Decoders of which the tests know that rows, gradients and decoding are exact.
-DECODERS = {"llama", "mistral", "qwen2", "qwen3", "qwen2_5_vl_text", "qwen3_vl_text", "gemma3_text"}
+DECODERS = {
+    "llama", "mistral", "qwen2", "qwen3", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_5_text", "gemma3_text",
+}  # fmt: skip
 # What a config says about experts, whose load needs a loss of its own, and about logits that are no plain product.
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 CAPS = ("final_logit_softcapping", "attn_logit_softcapping")
@@ -35,7 +37,6 @@ def family_of(model: Any) -> Family:
 def why_refused(model: Any) -> str | None:
     """What in a model makes the core's log-probabilities or gradients wrong; None when nothing is known to."""
     config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     ropes = _rope_types(getattr(config, "rope_parameters", None) or {}) & {"dynamic", "longrope"}
     vision = getattr(getattr(model.config, "vision_config", None), "model_type", None)
     capped = [name for name in CAPS if getattr(config, name, None)]
@@ -49,7 +50,6 @@ def why_refused(model: Any) -> str | None:
         "it is a mixture of experts, whose loss for balanced experts is not computed": any(
             getattr(config, name, None) for name in EXPERTS
         ),
-        f"layers of type {', '.join(sorted(kinds))} carry a state from token to token": kinds,
         "attention sinks take a share of every token's attention": any(hasattr(m, "sinks") for m in model.modules()),
         f"`{''.join(ropes)}` rotary positions depend on the longest completion in the row": ropes,
         "the tokens of an image attend to each other in both directions": model.config.model_type == "gemma3",
@@ -69,8 +69,9 @@ def why_unpacked(language_model: Any) -> str | None:
     """Why prompts and completions cannot be laid end to end in a row; None when they can."""
     config = language_model.config
     kinds = set(getattr(config, "layer_types", None) or ())
-    window = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    if "sliding_attention" in kinds or (window and not kinds):
+    if kinds - {"full_attention"}:
+        return f"layers of type {', '.join(sorted(kinds - {'full_attention'}))} carry or cut what a completion may see"
+    if not kinds and getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
         return "sliding-window attention cuts what a completion may see"
     return None
 

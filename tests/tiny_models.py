@@ -15,8 +15,9 @@ VOCAB = 61
 IMAGE = 60
 VISION = ("idefics3", "smolvlm", "qwen2_5_vl", "qwen3_vl", "llava", "internvl")
 TEXT = ("qwen3", "qwen2", "llama", "mistral")
-FAMILIES = VISION + TEXT
 WITH_IMAGES = (*VISION, "qwen3_5")
+# One of each kind, for tests that are about something else.
+FAMILIES = ("idefics3", "qwen2_5_vl", "qwen3_vl", "qwen3", "llama")
 # Layers of Qwen3.5 and Qwen3-Next: one linear, one of full attention.
 LINEAR = {
     "layer_types": ["linear_attention", "full_attention"], "linear_key_head_dim": 16, "linear_value_head_dim": 16,

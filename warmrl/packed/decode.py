@@ -136,7 +136,7 @@ class Decoding:
         plan = PrefixPlan.of([(start, end, ()) for start, end in spans], device=embeds.device, dtype=embeds.dtype)
         attend = _Prefill(plan)
         positions = [self.policy.family.positions(self.policy.base, prompt) for prompt in prompts]
-        hidden = self.policy.decode_embeds(embeds, torch.cat(positions, 1)[:, None], attend, deep)[0, ends - 1]
+        hidden = self.policy.decode_embeds(embeds, torch.cat(positions, 1)[:, None], attend, **deep)[0, ends - 1]
         first = torch.stack([own.max() + 1 for own in positions])
         return hidden, attend.kept, first.expand(len(positions[0]), -1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -57,5 +57,5 @@ class CachedDecoding:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these completions `[R']` alone."""
-        self.cache.reorder_cache(rows)
+        self.cache.reorder_cache(cast("torch.LongTensor", rows))
         self.mask, self.position, self.hidden = self.mask[rows], self.position[:, rows], self.hidden[rows]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,8 +15,6 @@ from warmrl.packed.features import CACHE_BYTES, ImageFeatures
 from warmrl.packed.head import HeadOutput, Loss, TokenLoss, score_tokens
 from warmrl.packed.plan import Block, Prompt, Row
 from warmrl.packed.support import family_of, why_unpacked, why_unshared
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class PackedPolicy(nn.Module):
@@ -73,7 +70,7 @@ class PackedPolicy(nn.Module):
                 raise ValueError(f"this row holds several completions; plan with share=False: {self.unshared_because}")
             spans = [(block.start, block.end, block.answers) for block in row.blocks]
             plan = PrefixPlan.of(spans, device=embeds.device, dtype=embeds.dtype)
-        return self.decode_embeds(embeds, positions, plan, deep)[0].index_select(0, row.predict)
+        return self.decode_embeds(embeds, positions, plan, **deep)[0].index_select(0, row.predict)
 
     def decode(self, prompts: Sequence[Prompt], owners: Sequence[int], longest: int) -> Decoding | CachedDecoding:
         """Begin completions `[R]` of distinct prompts (see `Decoding`). Needs evaluation mode and no gradient."""
@@ -81,9 +78,7 @@ class PackedPolicy(nn.Module):
             return CachedDecoding(self, prompts, owners)
         return Decoding(self, prompts, owners, longest)
 
-    def decode_embeds(
-        self, embeds: Tensor, positions: Tensor, plan: Attends | None, deep: Mapping[str, Any] = EMPTY
-    ) -> Tensor:
+    def decode_embeds(self, embeds: Tensor, positions: Tensor, plan: Attends | None, **deep: Any) -> Tensor:
         """The decoder: embeddings `[B, T, H]` at positions `[axes, B, T]` to last hidden states `[B, T, H]`.
 
         `deep` is what `embed` gave with the embeddings.

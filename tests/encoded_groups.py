@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from tiny_models import VISION, tiny_prompt
+from tiny_models import WITH_IMAGES, tiny_prompt
 from torch import Tensor, nn
 
 from warmrl.packed.head import TokenLoss
@@ -22,23 +22,33 @@ def answer(count: int, draw: torch.Generator, *, view: int = 0, train: float = 1
     return Answer(ids, view, trained, columns)
 
 
-def groups_for(family: str, shape: tuple[tuple[int, int], ...] = MIXED, *, views: int = 1) -> list[EncodedGroup]:
-    """Groups of uneven prompts and completions; completions contain image tokens, some are trained on in part."""
+def groups_for(
+    family: str, shape: tuple[tuple[int, int], ...] = MIXED, *, views: int = 1, top: int = 61
+) -> list[EncodedGroup]:
+    """Groups of uneven prompts and completions of tokens below `top`; some are trained on in part.
+
+    Below the usual 61 are image tokens too, which a family's own forward takes for images.
+    """
     draw = torch.Generator().manual_seed(7)
     groups = []
     for index, (images, count) in enumerate(shape):
-        images = images if family in VISION else 0
+        images = images if family in WITH_IMAGES else 0
         prompts = tuple(tiny_prompt(family, 5 + index + 2 * v, images, seed=index % 3) for v in range(views))
         lengths = torch.randint(1, 15, (count,), generator=draw).tolist()
-        answers = [answer(n, draw, view=j % views, train=0.7 if j % 2 else 1.0) for j, n in enumerate(lengths)]
+        answers = [answer(n, draw, view=j % views, train=0.7 if j % 2 else 1.0, top=top) for j, n in enumerate(lengths)]
         groups.append(EncodedGroup(prompts, tuple(answers)))
     return groups
 
 
-def some_loss(row: Row) -> TokenLoss:
+def some_value(a: Tensor, logprob: Tensor, entropy: Tensor) -> Tensor:
     """A loss of log-probability and entropy, with a column in it."""
+    return (a * logprob + 0.3 * a**2 * entropy * logprob).sum()
+
+
+def some_loss(row: Row) -> TokenLoss:
+    """The same of a row."""
     a = row.columns["a"]
-    return TokenLoss(lambda logprob, entropy, at: (a[at] * logprob + 0.3 * a[at] ** 2 * entropy * logprob).sum())
+    return TokenLoss(lambda logprob, entropy, at: some_value(a[at], logprob, entropy))
 
 
 Scores = dict[tuple[int, int], Tensor]
@@ -70,14 +80,14 @@ def furthest(found: Scores, expected: Scores) -> float:
 def gradient_gaps(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, float]:
     """|difference| of each tensor's gradient relative to its norm, which counts as at least 1e-6 of the global norm.
 
-    Left out: the key biases of Idefics3's vision tower. Without rotary positions a constant added to all keys leaves
-    the softmax as it is, so their gradient is zero; what float32 gives there is rounding (and is checked to be).
+    Left out: the key biases of vision towers without rotary positions (Idefics3's, CLIP). A constant added to all
+    keys leaves the softmax as it is, so their gradient is zero; what float32 gives is rounding (and checked to be).
     """
     assert found.keys() == expected.keys()
     total = float(torch.stack([g.double().norm() for g in expected.values()]).norm())
     gaps = {}
     for name, gradient in expected.items():
-        if "vision_model" in name and name.endswith("k_proj.bias"):
+        if "vision" in name and name.endswith("k_proj.bias"):
             assert float(gradient.norm()) < 1e-6 * total
             continue
         scale = max(float(gradient.double().norm()), 1e-6 * total)

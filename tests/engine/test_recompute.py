@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from encoded_groups import groups_for, run, some_loss
-from tiny_models import tiny_model
+from tiny_models import VISION, tiny_model
 
 from warmrl.engine import recompute
 from warmrl.packed.memory import activation_bytes
@@ -30,7 +30,7 @@ def saved_bytes(model, compute) -> int:
     return sum(one.untyped_storage().nbytes() for one in kept.values())
 
 
-@pytest.mark.parametrize("family", ["idefics3", "qwen2_5_vl", "qwen3", "llama"])
+@pytest.mark.parametrize("family", (*VISION, "qwen3", "llama"))
 @pytest.mark.parametrize("shape", [((1, 1),), ((2, 8),), ((1, 4), (0, 6), (2, 3))], ids=["one", "group", "mixed"])
 def test_the_estimate(family, shape):
     model = tiny_model(family, layers=4, width=128)

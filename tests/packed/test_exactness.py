@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 from encoded_groups import furthest, gradient_gaps, groups_for, run
-from tiny_models import FAMILIES, IMAGE, VISION, tiny_model
+from tiny_models import IMAGE, tiny_model
 
 from warmrl.packed.plan import EncodedGroup, plan
 from warmrl.packed.policy import PackedPolicy
 
 TOLERANCE = 1e-5
+# SmolVLM is Idefics3 in another class; test_models.py compares every family's rows with its own forward pass.
+VISION = ("idefics3", "qwen2_5_vl", "qwen3_vl", "llava", "internvl")
 
 
 def compare(family: str, groups: list[EncodedGroup], **how: int) -> None:
@@ -23,21 +25,9 @@ def compare(family: str, groups: list[EncodedGroup], **how: int) -> None:
     assert max(gaps.values()) <= TOLERANCE, max(gaps, key=gaps.get)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_mixed_rows(family):
-    """One image, none, several, an image that two groups share, a single completion: all in one row."""
-    compare(family, groups_for(family))
-
-
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*VISION, "qwen3"])
 def test_groups_split_by_the_budget(family):
     compare(family, groups_for(family), budget=40)
-
-
-@pytest.mark.parametrize("family", VISION)
-@pytest.mark.parametrize("shape", [((1, 4), (1, 4)), ((3, 2),), ((0, 3), (0, 2))], ids=["one", "several", "none"])
-def test_images(family, shape):
-    compare(family, groups_for(family, shape))
 
 
 @pytest.mark.parametrize("family", VISION)
@@ -48,19 +38,6 @@ def test_two_views(family):
 @pytest.mark.parametrize("family", VISION)
 def test_dummies_and_stand_ins_change_nothing(family):
     compare(family, groups_for(family, ((0, 2), (1, 2), (0, 1))), budget=20, ranks=4)
-
-
-def test_one_image_is_computed_once():
-    """Groups 0 and 3 of the mixed row show the same image."""
-    model = tiny_model("idefics3")
-    policy = PackedPolicy(model)
-    seen = []
-    model.model.vision_model.register_forward_pre_hook(
-        lambda _module, _args, kwargs: seen.append(len(kwargs["pixel_values"])), with_kwargs=True
-    )
-    ((row,),) = plan(groups_for("idefics3"), token_budget=10**6)
-    policy(row)
-    assert seen == [4]  # 1 + 2 + 1 (group 4 is of the same seed as group 1, which has none)
 
 
 @pytest.mark.parametrize("family", VISION)
@@ -84,7 +61,7 @@ def test_gradient_checkpointing(family):
     assert max(gradient_gaps(found[1], expected[1]).values()) <= TOLERANCE
 
 
-@pytest.mark.parametrize("family", VISION)
+@pytest.mark.parametrize("family", VISION[:2])
 def test_a_mutant_is_seen(family):
     """Off by one in the predicting position is far beyond the tolerance, so these tests can fail."""
     model, groups = tiny_model(family), groups_for(family, ((1, 3),))

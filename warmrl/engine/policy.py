@@ -64,7 +64,7 @@ class Policy:
     ) -> Policy:
         """Load a checkpoint: float32 master weights when it is `trained`; frozen, in the recipe's dtype, when not.
 
-        Raises `UsageError` when the folder holds no model that transformers can load.
+        Raises `UsageError` when the folder holds no model that transformers can load and the packed core computes.
         """
         options: dict[str, Any] = {"trust_remote_code": allow_code}
         pixels = {key: getattr(table, key) for key in ("min_pixels", "max_pixels") if table and getattr(table, key)}
@@ -75,11 +75,10 @@ class Policy:
             dtype = torch.float32 if trained or table is None else getattr(torch, table.dtype)
             model = family.from_pretrained(source.path, dtype=dtype, **options)
             processor = AutoProcessor.from_pretrained(source.path, **options, **pixels)
+            policy = cls(model.eval().requires_grad_(trained), processor, device)
         except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
             raise UsageError(f"The checkpoint {source.path} cannot be loaded: {error}") from error
-        model.eval()
-        model.requires_grad_(trained)
-        return cls(model, processor, device)
+        return policy
 
     def use(self, model: Any) -> None:
         """Go on with a model that wraps this one's (adapters)."""

@@ -132,11 +132,11 @@ class Decoding:
         ends = self.lengths.cumsum(0)
         spans = [(end - len(prompt.ids), end) for prompt, end in zip(prompts, ends.tolist(), strict=True)]
         blocks = [Block(prompt, start, end, ()) for prompt, (start, end) in zip(prompts, spans, strict=True)]
-        embeds = self.policy.embed(torch.cat([prompt.ids for prompt in prompts])[None], blocks)
+        embeds, deep = self.policy.embed(torch.cat([prompt.ids for prompt in prompts])[None], blocks)
         plan = PrefixPlan.of([(start, end, ()) for start, end in spans], device=embeds.device, dtype=embeds.dtype)
         attend = _Prefill(plan)
         positions = [self.policy.family.positions(self.policy.base, prompt) for prompt in prompts]
-        hidden = self.policy.decode_embeds(embeds, torch.cat(positions, 1)[:, None], attend)[0, ends - 1]
+        hidden = self.policy.decode_embeds(embeds, torch.cat(positions, 1)[:, None], attend, **deep)[0, ends - 1]
         first = torch.stack([own.max() + 1 for own in positions])
         return hidden, attend.kept, first.expand(len(positions[0]), -1)
 

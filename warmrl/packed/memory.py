@@ -49,14 +49,12 @@ def _tower_bytes(policy: PackedPolicy, row: Row, narrow: int) -> int:
     if not any(p.requires_grad for module in policy.parts()["vision"] for p in module.parameters()):
         return 0
     pixels = sum(p.pixels["pixel_values"].numel() for p in prompts.values() if "pixel_values" in p.pixels)
-    patch = 3 * config.patch_size**2 * getattr(config, "temporal_patch_size", 1)
+    size = config.patch_size
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    patches = pixels // (3 * height * width * getattr(config, "temporal_patch_size", 1))
     layers = getattr(config, "num_hidden_layers", None) or config.depth
-    return (
-        pixels
-        // patch
-        * layers
-        * _layer_bytes(config.hidden_size, config.intermediate_size, 4, 5 * config.hidden_size, narrow)
-    )
+    hidden = config.hidden_size
+    return patches * layers * _layer_bytes(hidden, config.intermediate_size, 4, 5 * hidden, narrow)
 
 
 def _compute_bytes(policy: PackedPolicy) -> int:

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from warmrl.packed.attention import NAME, Attends, register
 from warmrl.packed.attention_gpu import plan_attention
 from warmrl.packed.decode import Decoding
-from warmrl.packed.families import family_of, why_unpacked, why_unshared
+from warmrl.packed.decode_cached import CachedDecoding
+from warmrl.packed.features import CACHE_BYTES, ImageFeatures
 from warmrl.packed.head import HeadOutput, Loss, TokenLoss, score_tokens
 from warmrl.packed.plan import Block, Prompt, Row
+from warmrl.packed.support import family_of, why_unpacked, why_unshared
 
 
 class PackedPolicy(nn.Module):
@@ -22,15 +24,19 @@ class PackedPolicy(nn.Module):
     `share` says whether completions share their prompt's computation (pass it to `plan`); None decides by the
     model, True insists (and refuses with a sentence), False never does. `unshared_because` says why not.
     `attention` names a backend (`sdpa`, `varlen`, `flex`); None takes the fastest that is right on the device.
+    `feature_bytes` bounds the image features that are kept while vision tower and projector are frozen.
     """
 
-    def __init__(self, model: Any, *, share: bool | None = None, attention: str | None = None) -> None:
+    def __init__(
+        self, model: Any, *, share: bool | None = None, attention: str | None = None, feature_bytes: int = CACHE_BYTES
+    ) -> None:
         super().__init__()
         self.attention = attention
         self.model = model
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._base = [base]  # in a list, so that it is not registered a second time
         self.family = family_of(base)
+        self.features = ImageFeatures(base, self.family, feature_bytes)
         register()
         base.set_attn_implementation({self.family.text_config: NAME})
         self.unshared_because = why_unshared(self.language_model)
@@ -75,7 +81,7 @@ class PackedPolicy(nn.Module):
 
     def hidden(self, row: Row) -> Tensor:
         """`[N, H]` the hidden states that predict the row's scored tokens."""
-        embeds = self.embed(row.input_ids, row.blocks, row.stand_in)
+        embeds, deep = self.embed(row.input_ids, row.blocks, row.stand_in)
         positions = torch.cat([self.positions(block) for block in row.blocks], 1)[:, None]
         plan = None
         if len(row.answers) > 1:  # a single completion is one causal sequence, for which the stock attention is right
@@ -83,39 +89,52 @@ class PackedPolicy(nn.Module):
                 raise ValueError(f"this row holds several completions; plan with share=False: {self.unshared_because}")
             spans = [(block.start, block.end, block.answers) for block in row.blocks]
             plan = plan_attention(spans, embeds, self.heads, self.attention)
-        return self.decode_embeds(embeds, positions, plan)[0].index_select(0, row.predict)
+        return self.decode_embeds(embeds, positions, plan, **deep)[0].index_select(0, row.predict)
 
-    def decode(self, prompts: Sequence[Prompt], owners: Sequence[int], longest: int) -> Decoding:
+    def decode(self, prompts: Sequence[Prompt], owners: Sequence[int], longest: int) -> Decoding | CachedDecoding:
         """Begin completions `[R]` of distinct prompts (see `Decoding`). Needs evaluation mode and no gradient."""
-        unpacked = why_unpacked(self.language_model)
-        if unpacked:
-            raise ValueError(f"completions cannot share their prompt's keys and values here: {unpacked}")
+        if why_unpacked(self.language_model):
+            return CachedDecoding(self, prompts, owners)
         return Decoding(self, prompts, owners, longest)
 
-    def decode_embeds(self, embeds: Tensor, positions: Tensor, plan: Attends | None) -> Tensor:
-        """The decoder: embeddings `[B, T, H]` at positions `[axes, B, T]` to last hidden states `[B, T, H]`."""
+    def decode_embeds(self, embeds: Tensor, positions: Tensor, plan: Attends | None, **deep: Any) -> Tensor:
+        """The decoder: embeddings `[B, T, H]` at positions `[axes, B, T]` to last hidden states `[B, T, H]`.
+
+        `deep` is what `embed` gave with the embeddings.
+        """
         position_ids = positions[0] if len(positions) == 1 else positions
         if plan is None:
             more: dict[str, Any] = {"attention_mask": None}
         else:  # a mask of four dimensions is handed on as it is: none is built, and the plan replaces it
             more = {"attention_mask": positions.new_empty(1, 1, 0, 0), "plan": plan}
         return self.language_model(
-            inputs_embeds=embeds, position_ids=position_ids, use_cache=False, **more
+            inputs_embeds=embeds, position_ids=position_ids, use_cache=False, **more, **deep
         ).last_hidden_state
 
-    def embed(self, ids: Tensor, blocks: Sequence[Block], stand_in: Prompt | None = None) -> Tensor:
-        """`[1, T, H]` token embeddings, with the features of the prompts' images in their places."""
+    def embed(
+        self, ids: Tensor, blocks: Sequence[Block], stand_in: Prompt | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """`[1, T, H]` token embeddings, with the features of the prompts' images in their places.
+
+        Also what else the decoder is called with: the features that enter behind its first layers, and where.
+        """
         embeds = self.language_model.get_input_embeddings()(ids)
         seen = [block for block in blocks if block.prompt.pixels]
-        images = self.image_features([block.prompt for block in seen] + ([stand_in] if stand_in else []))
+        if not seen and stand_in is None:
+            return embeds, {}
+        shown = [block.prompt for block in seen] + ([stand_in] if stand_in else [])
+        features = self.features.of(shown)
+        deep: dict[str, Any] = {}
         if seen:
             mask = torch.zeros_like(ids, dtype=torch.bool)
             for block in seen:
                 mask[0, block.start : block.end] = block.prompt.ids == self.base.config.image_token_id
-            embeds = merge(embeds, mask, [images[key(block.prompt)] for block in seen])
+            first, *later = torch.cat(features[: len(seen)], 1).to(embeds.dtype)
+            embeds = merge(embeds, mask, first)
+            deep = {"visual_pos_masks": mask, "deepstack_visual_embeds": later} if later else {}
         if stand_in is not None:
-            embeds = embeds + 0.0 * images[key(stand_in)].sum()
-        return embeds
+            embeds = embeds + 0.0 * features[-1].sum()
+        return embeds, deep
 
     def positions(self, block: Block) -> Tensor:
         """`[axes, tokens of the block]` positions of a prompt and of completions that each follow it directly."""
@@ -125,24 +144,9 @@ class PackedPolicy(nn.Module):
             return own
         return torch.cat([own, (own.max() + 1 + torch.cat(after)).expand(len(own), -1)], 1)
 
-    def image_features(self, prompts: list[Prompt]) -> dict[Any, Tensor]:
-        """`[image tokens, H]` for each distinct set of images among the prompts, by `key(prompt)`: one run for all."""
-        distinct = {key(prompt): prompt for prompt in prompts}
-        if not distinct:
-            return {}
-        if self.family.features is None:
-            raise ValueError(f"`{type(self.base).__name__}` takes no images, and a prompt has some")
-        return dict(zip(distinct, self.family.features(self.base, list(distinct.values())), strict=True))
 
-
-def key(prompt: Prompt) -> Any:
-    """What identifies a prompt's images: their keys, or the prompt itself when it names none."""
-    return prompt.image_keys or id(prompt)
-
-
-def merge(embeds: Tensor, mask: Tensor, features: list[Tensor]) -> Tensor:
-    """`[B, T, H]` with image features put, in order, where `mask` `[B, T]` is true."""
-    flat = torch.cat(features).to(embeds.dtype)
-    if int(mask.sum()) != len(flat):
-        raise ValueError(f"{int(mask.sum())} image tokens in the prompts, but {len(flat)} image features")
-    return embeds.masked_scatter(mask[..., None], flat)
+def merge(embeds: Tensor, mask: Tensor, features: Tensor) -> Tensor:
+    """`[B, T, H]` with image features `[image tokens, H]` put, in order, where `mask` `[B, T]` is true."""
+    if int(mask.sum()) != len(features):
+        raise ValueError(f"{int(mask.sum())} image tokens in the prompts, but {len(features)} image features")
+    return embeds.masked_scatter(mask[..., None], features)

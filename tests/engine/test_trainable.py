@@ -10,11 +10,12 @@ from tiny_runs import Home, stop_after
 
 from warmrl.domain.errors import Interrupted, UsageError
 from warmrl.domain.stages import LoRATable
+from warmrl.engine.adapters import plain_state
 from warmrl.engine.checkpoints import find
 from warmrl.engine.passes import score_tokens
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
-from warmrl.engine.trainable import add_adapters, freeze_but, plain_state
+from warmrl.engine.trainable import add_adapters, freeze_but
 from warmrl.plugin.registry import Registry
 
 LORA = ["stage.rl.lora.rank=4", 'stage.rl.train=["language"]', 'eval.at=["rl"]']

@@ -18,9 +18,9 @@ from warmrl.domain.errors import UsageError
 from warmrl.domain.group import Completion, Group
 from warmrl.domain.problem import Image, Message, Text, images_of
 from warmrl.domain.recipe import ModelTable
+from warmrl.engine.adapters import Unadapted, plain_state
 from warmrl.engine.checkpoints import Source
 from warmrl.engine.processes import tame_threads
-from warmrl.engine.trainable import Unadapted, plain_state
 from warmrl.packed.plan import Answer, EncodedGroup, Prompt
 from warmrl.packed.policy import PackedPolicy
 

@@ -21,12 +21,13 @@ class Home:
     """A place for runs of the tiny recipe."""
 
     path: Path
+    recipe: Path = RECIPE
 
     def run(
         self, sets: Sequence[str] = (), stopping: Callable[[], int] = lambda: 0, progress: Progress | None = None
     ) -> Experiment:
         """Run the recipe here; `stopping` may interrupt it."""
-        file = recipe_file.read(RECIPE, sets)
+        file = recipe_file.read(self.recipe, sets)
         entries = Entries(file, self.path / "store")
         experiment = Experiment(entries, RunFolder(self.path / "run"), progress or Progress(), stopping)
         experiment.run()

@@ -50,7 +50,8 @@ class LocalTeacher(Teacher[LocalConfig]):
     def score(self, groups: Sequence[Group], form: str = "full") -> None:
         """Write `teacher_hidden` (`full`) or `teacher_logprob` (`sampled`) into each completion's signals."""
         if form == "full":
-            hidden_states(self.policy, groups, self.engine.processes, TOKEN_BUDGET, "teacher_hidden")
+            mine = self.engine.mine(groups)
+            hidden_states(self.policy, groups, mine, self.engine.processes, TOKEN_BUDGET, "teacher_hidden")
         else:
             score_tokens(self.policy, groups, self.engine.processes, TOKEN_BUDGET, "teacher_logprob")
 

@@ -40,6 +40,7 @@ def main(how: str) -> None:
     found = {name: g.full_tensor() if how == "fsdp" else g for name, g in found.items()}
     if rank == 0:
         print(f"gap={max(gradient_gaps(found, expected).values())}")
+    del root  # before the process group: see `Workshop.close`
     dist.destroy_process_group()
 
 

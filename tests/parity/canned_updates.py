@@ -67,6 +67,7 @@ def main(policy: str, reference: str, folder: str) -> None:
     out |= {f"{case}/{name}": g for case, one in found.items() for name, g in one.gradients.items()}
     out |= {f"{case}/scores": value for case, value in scores.items()}
     save_file(out, Path(folder) / f"rank-{processes.rank}-of-{processes.world}.safetensors")
+    processes.accelerator.free_memory()  # before the process group: see `Workshop.close`
     processes.accelerator.end_training()
 
 

@@ -49,9 +49,10 @@ def test_canned_updates(tmp_path):
 
 
 def recipe_in(folder):
-    """A warm start of two steps, then GRPO of two, on rollouts of several sampling blocks."""
+    """Distillation of two steps, then GRPO of two, on rollouts of several sampling blocks."""
     folder.mkdir()
-    warm = {"use": "sft", "policy": "base", "data": "train", "steps": 2, "prompts_per_step": 4}
+    warm = {"use": "opd", "policy": "base", "data": "train", "steps": 2, "prompts_per_step": 4, "max_tokens": 8,
+            "teacher": {"use": "local", "path": "pocket:random-teacher"}, "updates_per_rollout": 2}  # fmt: skip
     rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 8}
     return write_recipe(
         folder, model={"path": "pocket:random"}, stage={"warm": warm, "rl": rl},

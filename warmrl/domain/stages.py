@@ -32,6 +32,17 @@ class CuratorConfig(StageConfig):
     """Settings of a stage that makes a dataset."""
 
 
+class LoRATable(Config):
+    """Low-rank adapters in place of full fine-tuning (Hu et al. 2021); merged when the stage is done."""
+
+    rank: Annotated[int, Field(ge=1)] = 64
+    """Rank of each adapter."""
+    alpha: Annotated[int, Field(ge=1)] = 128
+    """Adapters are scaled by alpha / rank."""
+    targets: list[str] = []
+    """Names of the matrices that get one (`q_proj`); empty: every linear layer of the parts in `train`."""
+
+
 class MethodConfig(StageConfig):
     """Settings of a stage that trains a policy."""
 
@@ -56,11 +67,21 @@ class MethodConfig(StageConfig):
     """AdamW's decoupled weight decay (EasyR1)."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped to this global norm (EasyR1)."""
+    train: Annotated[list[Literal["language", "projector", "vision"]], Field(min_length=1)] = [
+        "language",
+        "projector",
+        "vision",
+    ]
+    """The parts that train. With a frozen vision tower and projector an image's features are computed once."""
+    lora: LoRATable | None = None
+    """Adapters instead of the parts' own weights; the base is then held in the model's `dtype`."""
     max_tokens: Annotated[int, Field(ge=1)] = 1024
     """Longest completion, in tokens, that the policy may sample."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Sampling temperature of rollouts."""
     token_budget: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 16384
     """Most tokens packed into one forward pass; changes memory and speed, never results beyond rounding."""
+    gradient_checkpointing: Annotated[Literal["auto", "on", "off"], Field(json_schema_extra=NOT_SEMANTIC)] = "auto"
+    """Recompute activations in the backward pass: `auto` does so for rows whose estimate exceeds the free memory."""
     checkpoint_every: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 20
     """Steps between checkpoints of a stage."""

@@ -49,7 +49,8 @@ class Teacher(ABC, Generic[C]):
     def score(self, groups: Sequence[Group], form: Scores = "full") -> None:
         """Write what the teacher says of each completion's tokens into its `signals`.
 
-        `full`: `teacher_hidden` `[C, H]`, to be read with `head_weight`; `sampled`: `teacher_logprob` `[C]`.
+        `full`: `teacher_hidden` `[C, H]`, to be read with `head_weight`; `sampled`: `teacher_logprob` `[C]`. Call it
+        with all groups of a step that will be trained on: a process may score `full` for its own share of them alone.
         """
         raise NotImplementedError
 

@@ -34,7 +34,7 @@ def publish(stage: Stage, step: int, optimizer: torch.optim.Optimizer, method: M
         plain, tensors = split_state(method.state() if method else {})
         marks = {name: journal.mark() for name, journal in stage.journals.items()}
         with sealed_folder(stage.folder / "checkpoints" / f"step-{step:06d}") as folder:
-            save_file(distinct(stage.policy.model.state_dict()), folder / "weights.safetensors")
+            save_file(distinct(changing(stage.policy.model)), folder / "weights.safetensors")
             save_file(distinct(moments(stage.policy.model, optimizer)), folder / "optimizer.safetensors")
             save_file(distinct(tensors), folder / "method.safetensors")
             state = {"step": step, "method": plain, "journals": marks, "findings": stage.findings}
@@ -64,7 +64,7 @@ def resume(stage: Stage, optimizer: torch.optim.Optimizer, method: Method[Any] |
     if folder is not None:
         state = json.loads((folder / STATE).read_text())
         model = stage.policy.model
-        model.load_state_dict(restored(model, load_file(folder / "weights.safetensors")))
+        model.load_state_dict(restored(model, load_file(folder / "weights.safetensors")), strict=False)
         load_optimizer(model, optimizer, load_file(folder / "optimizer.safetensors"))
         if method is not None:
             method.load(state["method"] | load_file(folder / "method.safetensors"))
@@ -130,9 +130,18 @@ def distinct(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return out
 
 
+def changing(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What training may change: a model's buffers and all its parameters but the frozen ones."""
+    return {
+        name: value
+        for name, value in model.state_dict(keep_vars=True).items()
+        if value.requires_grad or not isinstance(value, torch.nn.Parameter)
+    }
+
+
 def restored(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Put tied weights back under every name that the model gives them."""
-    own = model.state_dict(keep_vars=True)
+    own = changing(model)
     by_place = {own[name].data_ptr(): value for name, value in tensors.items()}
     return {name: by_place[place.data_ptr()] for name, place in own.items()}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -40,22 +41,48 @@ def bare(group: EncodedGroup) -> EncodedGroup:
 
 @torch.no_grad()
 def hidden_states(
-    policy: Policy, groups: Sequence[Group], processes: Processes, token_budget: int, signal: str
+    policy: Policy,
+    groups: Sequence[Group],
+    mine: Collection[tuple[int, int]],
+    processes: Processes,
+    token_budget: int,
+    signal: str,
 ) -> None:
     """Write the hidden states `[C, H]` that predict each trained token into `signals[signal]` (0 elsewhere).
 
-    Each process computes all of them: they are larger to send than to compute again.
+    They are large, so each process computes those that it trains on and no others.
+
+    Args:
+        policy: Whose hidden states.
+        groups: The completions.
+        mine: Which of them, by (group, completion), as `Stage.mine` says; the others get NaN, which no update takes.
+        processes: This process among the others, for the precision.
+        token_budget: Most tokens in one pass.
+        signal: Where to write them.
     """
-    encoded = [bare(policy.encode_group(group)) for group in groups]
-    for rows in plan(encoded, token_budget=token_budget, share=policy.packed.share):
-        row = rows[0].to(policy.device)
+    encoded = [only(bare(policy.encode_group(group)), index, mine) for index, group in enumerate(groups)]
+    nothing = policy.packed.head_weight.new_full((1, policy.packed.head_weight.shape[1]), torch.nan)
+    for group in groups:
+        for completion in group.completions:
+            completion.signals[signal] = nothing.expand(len(completion.tokens), -1)
+    for (row,) in plan(encoded, token_budget=token_budget, share=policy.packed.share):
+        row = row.to(policy.device)
         with processes.accelerator.autocast():
             states = policy.packed.hidden(row)
         places = row.owner[:, 2]
         at = 0
-        for group, answer, part in row.by_answer(states):
-            completion = groups[group].completions[answer]
+        for index, answer, part in row.by_answer(states):
+            completion = groups[index].completions[answer]
             kept = part.new_zeros(len(completion.tokens), part.shape[1])
             kept[places[at : at + len(part)]] = part
             completion.signals[signal] = kept
             at += len(part)
+
+
+def only(group: EncodedGroup, index: int, mine: Collection[tuple[int, int]]) -> EncodedGroup:
+    """The group with nothing to score in completions that are not `mine`."""
+    answers = (
+        a if (index, number) in mine else replace(a, train=torch.zeros_like(a.train))
+        for number, a in enumerate(group.answers)
+    )
+    return EncodedGroup(group.prompts, tuple(answers))

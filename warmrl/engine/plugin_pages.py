@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from warmrl.domain.config import Config
 from warmrl.plugin import spec
 from warmrl.plugin.registry import KINDS, Registration, Registry
 
@@ -37,10 +39,25 @@ def page(one: Registration, where: str | None = None) -> str:
     lines = [f"### {one.name} ({one.kind})", "", summary, ""]
     if one.config.model_fields:
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
-        lines += [row(name, field) for name, field in one.config.model_fields.items()]
+        lines += rows(one.config)
         lines.append("")
     lines.append(f"From {one.distribution}, revision {one.revision}. Source: {where or source(one)}")
     return "\n".join(lines)
+
+
+def rows(config: type[BaseModel], prefix: str = "") -> list[str]:
+    """All keys of a table; those of a table within it are written `outer.inner`."""
+    lines = []
+    for name, field in config.model_fields.items():
+        lines.append(row(prefix + name, field))
+        inner = [one for one in (field.annotation, *get_args(field.annotation)) if is_table(one)]
+        lines += [line for table in inner for line in rows(table, f"{prefix}{name}.")]
+    return lines
+
+
+def is_table(annotation: Any) -> bool:
+    """Whether a field holds a table of fixed keys (not a plugin's, which has a page of its own)."""
+    return isinstance(annotation, type) and issubclass(annotation, Config)
 
 
 def row(name: str, field: FieldInfo) -> str:
@@ -59,6 +76,8 @@ def shown(value: Any) -> str:
 
 def type_name(annotation: Any) -> str:
     """A type in words."""
+    if any(is_table(one) for one in (annotation, *get_args(annotation))):
+        return "table"
     name = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     return name.replace("typing.", "").replace("warmrl.domain.config.", "").replace("|", "or")
 

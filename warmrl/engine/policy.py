@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from warmrl.domain.problem import Image, Message, Text, images_of
 from warmrl.domain.recipe import ModelTable
 from warmrl.engine.checkpoints import Source
 from warmrl.engine.processes import tame_threads
+from warmrl.engine.trainable import Unadapted, plain_state
 from warmrl.packed.plan import Answer, EncodedGroup, Prompt
 from warmrl.packed.policy import PackedPolicy
 
@@ -48,8 +50,7 @@ class Policy:
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.packed = PackedPolicy(model)
         self.device = torch.device(device)
-        self._prompts: OrderedDict[Any, Prompt] = OrderedDict()
-        self._cached = 0
+        self._prompts = Prompts()
 
     @classmethod
     def load(
@@ -61,7 +62,7 @@ class Policy:
         trained: bool = True,
         allow_code: bool = False,
     ) -> Policy:
-        """Load a checkpoint: float32 master weights when it is `trained`, the recipe's dtype when only run.
+        """Load a checkpoint: float32 master weights when it is `trained`; frozen, in the recipe's dtype, when not.
 
         Raises `UsageError` when the folder holds no model that transformers can load and the packed core computes.
         """
@@ -74,10 +75,20 @@ class Policy:
             dtype = torch.float32 if trained or table is None else getattr(torch, table.dtype)
             model = family.from_pretrained(source.path, dtype=dtype, **options)
             processor = AutoProcessor.from_pretrained(source.path, **options, **pixels)
-            policy = cls(model.eval(), processor, device)
+            policy = cls(model.eval().requires_grad_(trained), processor, device)
         except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
             raise UsageError(f"The checkpoint {source.path} cannot be loaded: {error}") from error
         return policy
+
+    def use(self, model: Any) -> None:
+        """Go on with a model that wraps this one's (adapters)."""
+        self.model, self.packed = model.to(self.device), PackedPolicy(model)
+
+    def unadapted(self) -> Policy:
+        """The policy with its adapters off, for scoring: no second copy of anything."""
+        found = copy(self)
+        found.packed = Unadapted(self.packed)  # type: ignore[assignment]
+        return found
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -95,15 +106,7 @@ class Policy:
     def encode_prompt(self, messages: Sequence[Message]) -> Prompt:
         """A prompt's tokens (image tokens expanded) and pixels, remembered for the next time it is asked for."""
         key = tuple((m.role, tuple(p.key if isinstance(p, Image) else (p.text,) for p in m.parts)) for m in messages)
-        if key in self._prompts:
-            self._prompts.move_to_end(key)
-            return self._prompts[key]
-        prompt = self._encode(messages)
-        self._prompts[key] = prompt
-        self._cached += size_of(prompt)
-        while self._cached > CACHE_BYTES and len(self._prompts) > 1:
-            self._cached -= size_of(self._prompts.popitem(last=False)[1])
-        return prompt
+        return self._prompts.get(key, lambda: self._encode(messages))
 
     def _encode(self, messages: Sequence[Message]) -> Prompt:
         if self.processor is self.tokenizer:
@@ -143,9 +146,33 @@ class Policy:
         return EncodedGroup(prompts, tuple(encode_completion(one) for one in group.completions))
 
     def save(self, folder: Path) -> None:
-        """Write a plain transformers checkpoint with its processor."""
-        self.model.save_pretrained(folder)
+        """Write a plain transformers checkpoint with its processor; adapters are added in, and kept in `adapter`."""
+        if self.model is self.packed.base:
+            self.model.save_pretrained(folder)
+        else:
+            self.packed.base.save_pretrained(folder, state_dict=plain_state(self.model))
+            # Left to itself, peft would ask the hub whether the vocabulary was resized.
+            self.model.save_pretrained(folder / "adapter", save_embedding_layers=False)
         self.processor.save_pretrained(folder)
+
+
+class Prompts:
+    """Encoded prompts, the least recently used of them forgotten beyond `CACHE_BYTES`."""
+
+    def __init__(self) -> None:
+        self.held: OrderedDict[Any, Prompt] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, key: Any, make: Callable[[], Prompt]) -> Prompt:
+        """The prompt of a key, made when it isn't there."""
+        if key in self.held:
+            self.held.move_to_end(key)
+            return self.held[key]
+        self.held[key] = prompt = make()
+        self.bytes += size_of(prompt)
+        while self.bytes > CACHE_BYTES and len(self.held) > 1:
+            self.bytes -= size_of(self.held.popitem(last=False)[1])
+        return prompt
 
 
 def content_of(part: Text | Image) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +24,7 @@ from warmrl.engine.journal import Journal
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import epoch_slice, generator
+from warmrl.engine.recompute import Recompute
 from warmrl.engine.sampling import asked, completion_seed, sample_groups
 from warmrl.engine.scoring import Rewards
 from warmrl.plugin.registry import Registry
@@ -66,6 +68,11 @@ class Stage:
         self.timings = Journal(self.folder / "timings.jsonl")
         self.rollouts = Journal(self.folder / "rollouts.jsonl")
         self.ledger = Journal(self.folder / "ledger.jsonl")
+
+    @cached_property
+    def recompute(self) -> Recompute:
+        """Decides for which rows activations are computed again instead of kept."""
+        return Recompute(self.policy, getattr(self.config, "gradient_checkpointing", "auto"))
 
     @property
     def journals(self) -> dict[str, Journal]:
@@ -132,6 +139,15 @@ class Stage:
             for one, (parts, total) in zip(groups[i].completions, found, strict=True):
                 one.rewards, one.reward = parts, total
 
+    def mine(self, groups: Sequence[Group]) -> set[tuple[int, int]]:
+        """The completions, by (group, completion), that this process will train on if a step's groups are these."""
+        if self.processes.world == 1:
+            return {(index, number) for index, group in enumerate(groups) for number in range(len(group.completions))}
+        from warmrl.engine.training import trained_here
+
+        assert isinstance(self.config, MethodConfig)
+        return trained_here(self, self.config, groups)
+
     def teacher(self, choice: Choice) -> Any:
         """The chosen teacher, checked against this policy; its findings go into the report."""
         if choice.kind != "teacher":
@@ -165,6 +181,12 @@ class Stage:
         from warmrl.engine.training import train
 
         train(self, method)
+
+    def in_blocks(self, make: Callable[[Sequence[Problem]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """For curators: `make`'s rows for all problems, block by block; what was made before a kill is read back."""
+        from warmrl.engine.curating import in_blocks
+
+        return in_blocks(self, make)
 
     def resume(self, optimizer: Any, method: Method[Any] | None = None) -> int:
         """Take back the newest whole checkpoint into policy, optimizer and method; the step to go on with."""

@@ -15,7 +15,7 @@ import torch
 from warmrl.domain.group import Group
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.checkpointing import border, refuse_non_finite, resume
-from warmrl.engine.passes import score_tokens
+from warmrl.engine.passes import bare, score_tokens
 from warmrl.packed.plan import plan
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def one_update(
     optimizer.zero_grad(set_to_none=True)
     for number, rows in enumerate(steps):
         row = rows[processes.rank].to(processes.device)
+        stage.recompute.prepare(row, optimizer)
         waiting = processes.world > 1 and number + 1 < len(steps)
         with processes.accelerator.no_sync(packed) if waiting else nullcontext():
             with processes.accelerator.autocast():
@@ -107,6 +108,22 @@ def one_update(
         refuse_non_finite(stage, step, norm, "gradient norm", problems)
         optimizer.step()
     return {**sums, "grad_norm": norm}
+
+
+def trained_here(stage: Stage, config: MethodConfig, groups: Sequence[Group]) -> set[tuple[int, int]]:
+    """The completions, by (group, completion), that this process trains on in the updates of a step with these groups.
+
+    A plan is a function of lengths alone, so it is known before anything is scored.
+    """
+    processes, found, first = stage.processes, set(), 0
+    for part in parts(list(groups), config.updates_per_rollout):
+        encoded = [bare(stage.policy.encode_group(group)) for group in part]
+        share = stage.policy.packed.share
+        for rows in plan(encoded, token_budget=config.token_budget, ranks=processes.world, share=share):
+            if not rows[processes.rank].is_dummy:
+                found |= {(first + group, number) for group, number, _ in rows[processes.rank].answers}
+        first += len(part)
+    return found
 
 
 def measure(sums: dict[str, float], method: Method[Any], row: Any, output: Any) -> None:
@@ -191,6 +208,7 @@ def write_step(
             kept = {"step": step + 1, "problem": group.problem.id, "gold": group.problem.gold, "completions": texts}
             stage.rollouts.append(kept)
     timing = {"stage": stage.name, "step": step + 1, "steps": total, **clock.seconds}
+    timing["rows_recomputed"] = stage.recompute.taken()
     stage.time(timing | {"tokens_per_second": row["tokens"] / max(clock.total(), 1e-9)})
     stage.log({"step": step + 1, **row})
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from warmrl.domain.problem import Problem
+from warmrl.domain.stages import MethodConfig
 from warmrl.engine.checkpointing import finish
 from warmrl.engine.checkpoints import Source
-from warmrl.engine.entries import CURATED, Entries
+from warmrl.engine.curating import keep_curated
+from warmrl.engine.entries import Entries
 from warmrl.engine.evaluation import Evaluation
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.progress import Progress
+from warmrl.engine.randomness import generator
 from warmrl.engine.recipe_rules import stage_config
 from warmrl.engine.scoring import Rewards
 from warmrl.engine.stage import Stage
-from warmrl.engine.storage import write_json, write_text
+from warmrl.engine.storage import write_json
+from warmrl.engine.trainable import add_adapters, freeze_but
 
 
 class Workshop:
@@ -43,7 +45,12 @@ class Workshop:
         self._evaluated: tuple[str, Policy] | None = None
 
     def close(self) -> None:
-        """Stop worker processes."""
+        """Stop worker processes; let go of what accelerate wrapped while the process group is still there.
+
+        A DDP wrapper that outlives it destroys it, holding the GIL while it joins a gloo thread that may be waiting
+        for the GIL (torch 2.13): the process would never end.
+        """
+        self.forget()
         self.rewards.close()
         self.grader.close()
 
@@ -70,7 +77,7 @@ class Workshop:
         plugin = self.registry.instance(choice, stage)
         if choice.kind == "curator":
             self.progress.stage_started(name, choice.use, 0)
-            self.keep_curated(stage, plugin.curate(), began)
+            keep_curated(stage, plugin.curate(), time.perf_counter() - began)
             return
         self.progress.stage_started(name, choice.use, plugin.total_steps())
         plugin.run()
@@ -85,7 +92,7 @@ class Workshop:
             name=name,
             config=config,
             seed=recipe.seed,
-            policy=self.load(source, trained=True),
+            policy=self.trained(source, name),
             problems=self.entries.problems(name),
             style=self.style,
             rewards=self.rewards,
@@ -101,18 +108,23 @@ class Workshop:
             say=self.progress.say,
             allow_code=self.allow_code,
         )
+        if getattr(config, "lora", None):
+            stage.reference = stage.policy.unadapted
         stage.on_row = lambda row: self.on_row(row, stage.last_timing)
         return stage
 
-    def keep_curated(self, stage: Stage, problems: Sequence[Problem], began: float) -> None:
-        """Keep what a curator made."""
-        if self.processes.first:
-            rows = ({"id": p.id, "source": p.extra["source"], "solution": p.solution} for p in problems)
-            write_text(stage.folder / CURATED, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-            seconds = time.perf_counter() - began
-            record = {"steps": 0, "problems": len(problems), "seconds": seconds, "findings": stage.findings}
-            write_json(stage.folder / "done.json", record)
-        self.processes.wait()
+    def trained(self, source: Source, name: str) -> Policy:
+        """The policy that a stage trains: in full, some parts, or adapters on a frozen one."""
+        config = stage_config(self.recipe.stage[name])
+        if not isinstance(config, MethodConfig):
+            return self.load(source, trained=True)
+        policy = self.load(source, trained=config.lora is None)
+        if config.lora is None:
+            freeze_but(policy, config.train)
+        else:
+            seed = int(generator(self.recipe.seed, name, "lora").integers(2**31))
+            add_adapters(policy, config.train, config.lora, seed, config.policy)
+        return policy
 
     def evaluate(self, checkpoint: str, suite: str, folder: Path, on_block: Callable[[int, int], None]) -> None:
         """Sample one suite from one checkpoint."""

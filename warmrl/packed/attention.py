@@ -40,7 +40,29 @@ class Span:
     @property
     def pairs(self) -> int:
         """Query-key pairs, counting the upper triangle too."""
-        return self.length * (self.prompt_length + self.length)
+        return self.length * self.keys
+
+    @property
+    def keys(self) -> int:
+        """How many tokens it attends to."""
+        return self.prompt_length + self.length
+
+    @property
+    def key_ranges(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The tokens it attends to, as (start, length): its prompt's, and its own."""
+        return (self.prompt, self.prompt_length), (self.start, self.length)
+
+
+def spans_of(blocks: Sequence[tuple[int, int, Sequence[tuple[int, int]]]]) -> list[Span]:
+    """The spans of a row's blocks (prompt start, prompt end, [(completion start, end), ...]), in their order."""
+    spans: list[Span] = []
+    for start, end, answers in blocks:
+        if len(answers) == 1:  # a prompt with its only completion right behind it: one causal span
+            spans.append(Span(start, answers[0][1] - start))
+            continue
+        spans.append(Span(start, end - start))
+        spans.extend(Span(a, b - a, start, end - start) for a, b in answers if b > a)
+    return spans
 
 
 @dataclass(frozen=True)
@@ -81,16 +103,11 @@ class PrefixPlan:
         dtype: torch.dtype = torch.float32,
     ) -> PrefixPlan:
         """From the row's blocks: (prompt start, prompt end, [(completion start, end), ...])."""
-        causal: list[Span] = []
-        shared: list[Span] = []
-        for start, end, answers in blocks:
-            if len(answers) == 1:  # a prompt with its only completion right behind it: one causal span
-                causal.append(Span(start, answers[0][1] - start))
-                continue
-            causal.append(Span(start, end - start))
-            shared.extend(Span(a, b - a, start, end - start) for a, b in answers if b > a)
+        spans = spans_of(blocks)
+        causal = [span for span in spans if not span.prompt_length]
+        shared = [span for span in spans if span.prompt_length]
         buckets = [*_buckets(causal), *_buckets(shared)]
-        order = torch.empty(sum(span.length for span in [*causal, *shared]), dtype=torch.long)
+        order = torch.empty(sum(span.length for span in spans), dtype=torch.long)
         calls, base = [], 0
         for bucket in buckets:
             query = _padded([(span.start, span.length) for span in bucket])

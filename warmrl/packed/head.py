@@ -101,7 +101,7 @@ def score_tokens(
         temperature: Logits are divided by it.
         chunk: Tokens whose logits exist at once; None chooses.
     """
-    chunk = chunk or max(256, CHUNK_LOGITS // weight.shape[0])
+    chunk = chunk or chunk_tokens(weight.shape[0])
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
@@ -112,6 +112,11 @@ def score_tokens(
         trains = loss is not None and torch.is_grad_enabled()
         total, logprob, entropy, divergence = _Head.apply(hidden, weight, targets, loss, trains, temperature, chunk)
     return HeadOutput(total, logprob, entropy, divergence if isinstance(loss, Divergence) else None)
+
+
+def chunk_tokens(vocabulary: int) -> int:
+    """Tokens whose logits exist at once."""
+    return max(256, CHUNK_LOGITS // vocabulary)
 
 
 class _Head(torch.autograd.Function):

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from warmrl.packed.attention import NAME, Attends, PrefixPlan, register
+from warmrl.packed.attention import NAME, Attends, register
+from warmrl.packed.attention_gpu import plan_attention
 from warmrl.packed.decode import Decoding
 from warmrl.packed.decode_cached import CachedDecoding
 from warmrl.packed.features import CACHE_BYTES, ImageFeatures
@@ -22,11 +23,15 @@ class PackedPolicy(nn.Module):
 
     `share` says whether completions share their prompt's computation (pass it to `plan`); None decides by the
     model, True insists (and refuses with a sentence), False never does. `unshared_because` says why not.
+    `attention` names a backend (`sdpa`, `varlen`, `flex`); None takes the fastest that is right on the device.
     `feature_bytes` bounds the image features that are kept while vision tower and projector are frozen.
     """
 
-    def __init__(self, model: Any, *, share: bool | None = None, feature_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, model: Any, *, share: bool | None = None, attention: str | None = None, feature_bytes: int = CACHE_BYTES
+    ) -> None:
         super().__init__()
+        self.attention = attention
         self.model = model
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._base = [base]  # in a list, so that it is not registered a second time
@@ -54,6 +59,20 @@ class PackedPolicy(nn.Module):
         """`[V, H]` the output head."""
         return self.base.get_output_embeddings().weight
 
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """The model's parts, which together hold every parameter: `language` (with the head), `projector`, `vision`."""
+        paths = {"projector": self.family.projector, "vision": self.family.vision}
+        found = {part: [self.base.get_submodule(path) for path in held] for part, held in paths.items()}
+        return {"language": [self.language_model, self.base.get_output_embeddings()], **found}
+
+    @property
+    def heads(self) -> tuple[int, int, int]:
+        """Query heads, key and value heads, and their width."""
+        config = self.language_model.config
+        count = config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // count
+        return count, getattr(config, "num_key_value_heads", None) or count, width
+
     def forward(self, row: Row, loss: Loss | None = None, *, temperature: float = 1.0) -> HeadOutput:
         """Log-probabilities, entropies and the loss of a row's scored tokens. A dummy row's loss is zero."""
         if row.is_dummy:
@@ -69,7 +88,7 @@ class PackedPolicy(nn.Module):
             if not self.share:
                 raise ValueError(f"this row holds several completions; plan with share=False: {self.unshared_because}")
             spans = [(block.start, block.end, block.answers) for block in row.blocks]
-            plan = PrefixPlan.of(spans, device=embeds.device, dtype=embeds.dtype)
+            plan = plan_attention(spans, embeds, self.heads, self.attention)
         return self.decode_embeds(embeds, positions, plan, **deep)[0].index_select(0, row.predict)
 
     def decode(self, prompts: Sequence[Prompt], owners: Sequence[int], longest: int) -> Decoding | CachedDecoding:

@@ -1,0 +1,120 @@
+"""Parts and adapters: what trains and what doesn't, what is handed on, and what a reference is."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_runs import Home, stop_after
+
+from warmrl.domain.errors import Interrupted, UsageError
+from warmrl.domain.stages import LoRATable
+from warmrl.engine.checkpoints import find
+from warmrl.engine.passes import score_tokens
+from warmrl.engine.policy import Policy
+from warmrl.engine.processes import Processes
+from warmrl.engine.trainable import add_adapters, freeze_but, plain_state
+from warmrl.plugin.registry import Registry
+
+LORA = ["stage.rl.lora.rank=4", 'stage.rl.train=["language"]', 'eval.at=["rl"]']
+
+
+def pocket(**how) -> Policy:
+    return Policy.load(find("pocket:base", None, Registry.installed()), **how)
+
+
+def weights(policy_folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(Path(policy_folder) / "model.safetensors")
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def part_of(name: str) -> str:
+    return "vision" if "vision_model" in name else "projector" if "connector" in name else "language"
+
+
+def test_only_the_parts_train(home):
+    parts = ["projector", "language"]
+    home.run([f"stage.warm.train={json.dumps(parts)}", "stage.warm.steps=1", "stage.rl.steps=1", 'eval.at=["warm"]'])
+    start = weights(find("pocket:base", None, Registry.installed()).path)
+    moved = changed(start, weights(home.path / "run" / "stages" / "warm" / "policy"))
+    assert {part_of(name) for name in moved} == set(parts)
+
+
+def test_adapters_from_a_recipe(home, tmp_path):
+    """Killed and started again it gives the same bytes; only the language model's matrices moved; it is plain."""
+    home.run(LORA)
+    stages = home.path / "run" / "stages"
+    moved = changed(weights(stages / "warm" / "policy"), weights(stages / "rl" / "policy"))
+    assert moved
+    assert all(part_of(name) == "language" and "_proj." in name for name in moved)
+    adapter = json.loads((stages / "rl" / "policy" / "adapter" / "adapter_config.json").read_text())
+    assert (adapter["r"], adapter["base_model_name_or_path"]) == (4, "warm")
+    other = Home(tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        other.run(LORA, stopping=stop_after(4))
+    assert other.checkpoints()
+    other.run(LORA)
+    assert other.digests() == home.digests()
+
+
+def adapted(draw: float = 0.02) -> Policy:
+    policy = pocket(trained=False)
+    add_adapters(policy, ["language"], LoRATable(rank=4, alpha=4), 3, "base")
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, draw)
+    return policy
+
+
+def groups_of(policy: Policy):
+    from parity.subjects import canned_groups
+
+    return canned_groups(policy)
+
+
+def scores(policy: Policy) -> torch.Tensor:
+    groups = groups_of(policy)
+    score_tokens(policy, groups, Processes(), 10**6, "found")
+    return torch.cat([one.signals["found"] for group in groups for one in group.completions])
+
+
+def test_what_is_handed_on_is_what_was_trained(tmp_path):
+    policy = adapted()
+    before = {name: value.clone() for name, value in policy.model.state_dict().items()}
+    policy.save(tmp_path)
+    assert all(torch.equal(value, before[name]) for name, value in policy.model.state_dict().items())
+    merged = Policy.load(find(str(tmp_path), None, Registry.installed()))
+    trained = scores(policy)
+    gap = float((scores(merged) - trained).abs().max())
+    assert gap <= 1e-6 * float(trained.abs().max())
+    assert float((trained - scores(pocket())).abs().max()) > 100 * gap
+
+
+def test_the_reference_is_the_start_with_shared_features():
+    """Adapters off is the start, bit by bit, and the vision tower doesn't run again."""
+    policy = adapted()
+    scores(policy)
+    runs = []
+    policy.packed.base.model.vision_model.register_forward_pre_hook(lambda *_: runs.append(1))
+    assert torch.equal(scores(policy.unadapted()), scores(pocket(trained=False)))
+    assert policy.unadapted().packed.share == policy.packed.share
+    assert not runs
+
+
+def test_plain_state_has_the_names_of_the_model():
+    assert plain_state(adapted().model).keys() == pocket().model.state_dict().keys()
+
+
+def test_what_is_not_there_is_named():
+    with pytest.raises(UsageError, match="called nothing_proj"):
+        add_adapters(pocket(), ["language"], LoRATable(targets=["nothing_proj"]), 0, "base")
+    policy = pocket()
+    freeze_but(policy, ["projector"])
+    assert {part_of(name) for name, p in policy.model.named_parameters() if p.requires_grad} == {"projector"}

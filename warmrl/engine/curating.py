@@ -1,0 +1,62 @@
+"""What a curator makes, kept block by block: a kill costs one block, and a signal is answered between two."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from warmrl.domain.errors import Interrupted
+from warmrl.domain.problem import Problem
+from warmrl.domain.sampler import SamplerConfig
+from warmrl.engine.entries import CURATED
+from warmrl.engine.sampling import blocks_of
+from warmrl.engine.storage import write_json, write_text
+
+if TYPE_CHECKING:
+    from warmrl.engine.stage import Stage
+
+Rows = list[dict[str, Any]]
+
+
+def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows]) -> Rows:
+    """`make`'s rows (JSON values) for the stage's problems, a sampling block at a time; finished blocks are read back.
+
+    `make` runs in every process and must give the same rows in all. Raises `Interrupted` between blocks.
+    """
+    rows: Rows = []
+    config = stage.sampler_choice.config
+    assert isinstance(config, SamplerConfig)
+    for block in blocks_of(len(stage.problems), config.block_size):
+        file = stage.folder / "blocks" / f"{block.start:06d}.jsonl"
+        if stage.processes.agree(file.exists()):
+            rows += [json.loads(line) for line in file.read_bytes().splitlines()]
+            continue
+        found = make([stage.problems[i] for i in block])
+        rows += found
+        if stage.processes.first:
+            write_text(file, lines(found))
+        if signal := stage.processes.agree(stage.stopping()):
+            raise Interrupted(
+                f"Stopped by signal {signal} in stage `{stage.name}`, {block.stop} of {len(stage.problems)} problems "
+                "done; they are kept, and the same command goes on with the next.",
+                128 + signal,
+            )
+    return rows
+
+
+def keep_curated(stage: Stage, problems: Sequence[Problem], seconds: float) -> None:
+    """Write the curated problems, then the record that says the stage is done."""
+    if stage.processes.first:
+        rows = [{"id": p.id, "source": p.extra["source"], "solution": p.solution} for p in problems]
+        write_text(stage.folder / CURATED, lines(rows))
+        record = {"steps": 0, "problems": len(problems), "seconds": seconds, "findings": stage.findings}
+        write_json(stage.folder / "done.json", record)
+        shutil.rmtree(stage.folder / "blocks", ignore_errors=True)
+    stage.processes.wait()
+
+
+def lines(rows: Rows) -> str:
+    """Rows as JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)

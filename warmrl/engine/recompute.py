@@ -1,0 +1,56 @@
+"""Gradient checkpointing only for rows whose activations would not fit: by the plan's estimate and what is free."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import psutil
+import torch
+
+from warmrl.engine.policy import Policy
+from warmrl.packed.memory import activation_bytes, recompute
+from warmrl.packed.plan import Row
+
+# The share of free memory that activations may take: the estimate is rough, and allocators leave gaps.
+SHARE = 0.75
+# Bytes that a trainable parameter still needs before its first update: gradient and AdamW's two moments, in float32.
+FIRST_UPDATE = 12
+
+
+class Recompute:
+    """Decides row by row, and counts.
+
+    Args:
+        policy: What trains.
+        setting: `auto` decides by memory; `on` and `off` don't ask.
+    """
+
+    def __init__(self, policy: Policy, setting: Literal["auto", "on", "off"]) -> None:
+        self.policy, self.setting = policy, setting
+        self.rows = 0
+
+    def taken(self) -> int:
+        """How many rows were recomputed since this was last asked."""
+        rows, self.rows = self.rows, 0
+        return rows
+
+    def prepare(self, row: Row, optimizer: Any) -> None:
+        """Switch gradient checkpointing on for a row that needs it, and off for one that doesn't."""
+        needed = self.setting == "on" or (self.setting == "auto" and not self.fits(row, optimizer))
+        recompute(self.policy.model, needed)
+        self.rows += needed
+
+    def fits(self, row: Row, optimizer: Any) -> bool:
+        """Whether a row's activations fit beside what training will allocate."""
+        free = free_bytes(self.policy.device)
+        if not optimizer.state:
+            free -= FIRST_UPDATE * sum(p.numel() for p in self.policy.model.parameters() if p.requires_grad)
+        return activation_bytes(self.policy.packed, row) <= SHARE * free
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be had on a device: a GPU's, cached blocks included, or the machine's."""
+    if device.type != "cuda":
+        return psutil.virtual_memory().available
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

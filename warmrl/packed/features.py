@@ -70,8 +70,8 @@ class ImageFeatures:
     def _images(self, prompt: Prompt) -> Iterator[_Image]:
         """A prompt's images; they count as one where they cannot be told apart."""
         assert self.family.images is not None
-        images = self.family.images(self.base, prompt)
         keys: Sequence[Hashable] = prompt.image_keys
+        images = self.family.images(self.base, prompt) if len(keys) > 1 else [prompt.pixels]
         if len(keys) != len(images):
             images, keys = [prompt.pixels], [prompt.image_keys]
         for place, (key, pixels) in enumerate(zip(keys, images, strict=True)):
@@ -102,9 +102,9 @@ class ImageFeatures:
     def _frozen(self) -> bool:
         """Whether features may be kept; forgets what was kept with other weights.
 
-        Only weights that need no gradient count: under `no_grad` they may change between two passes. Neither may an
-        adapter, which can be turned off while weights stay, nor dropout in training, nor shards that all processes
-        must gather together.
+        Not where a weight needs a gradient, also under `no_grad`: it may change between two passes. Nor with an
+        adapter's layers, which can be turned off while all weights stay, with dropout in training, or with shards,
+        which all processes must gather together.
         """
         parts = [self.base.get_submodule(path) for path in (*self.family.vision, *self.family.projector)]
         tensors = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]

@@ -25,8 +25,8 @@ class Prompt:
         ids: `[P]` int64, image tokens already expanded.
         pixels: The processor's other outputs for this prompt's images, as the model takes them (`pixel_values`,
             `image_grid_thw`, ...); empty for text.
-        image_keys: The identity of each image's pixels. Prompts with equal keys (and there are some) share one
-            run of the vision tower; a prompt without keys is taken as different from all others.
+        image_keys: The identity of each image's pixels. Images with equal keys share one run of the vision tower,
+            whatever is beside them; a prompt without keys is taken as different from all others.
     """
 
     ids: Tensor

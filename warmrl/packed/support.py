@@ -47,10 +47,10 @@ def why_refused(model: Any) -> str | None:
         "its output head has a bias": getattr(head, "bias", None) is not None,
         f"`{''.join(capped[:1])}` caps its logits": capped,
         f"`{''.join(scaled[:1])}` scales its logits": scaled,
+        "attention sinks take a share of every token's attention": any(hasattr(m, "sinks") for m in model.modules()),
         "it is a mixture of experts, whose loss for balanced experts is not computed": any(
             getattr(config, name, None) for name in EXPERTS
         ),
-        "attention sinks take a share of every token's attention": any(hasattr(m, "sinks") for m in model.modules()),
         f"`{''.join(ropes)}` rotary positions depend on the longest completion in the row": ropes,
         "the tokens of an image attend to each other in both directions": model.config.model_type == "gemma3",
         "its tokens attend in both directions": getattr(config, "use_bidirectional_attention", None),

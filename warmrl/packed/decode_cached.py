@@ -17,13 +17,49 @@ if TYPE_CHECKING:
 
 
 class CachedDecoding:
-    """What `Decoding` is, for one completion a row: a prompt is computed once, and its cache copied for each of them.
+    """What `Decoding` is, for these decoders: completions that enter together are a lot, with a cache of their own.
 
     Args:
         policy: The model, in evaluation mode.
-        prompts: The distinct prompts; padded on the left to the longest.
-        owners: `[R]` which prompt each completion follows.
+        prompts: The distinct prompts to begin with.
+        owners: `[R]` which of these prompts each completion follows.
     """
+
+    def __init__(self, policy: PackedPolicy, prompts: Sequence[Prompt], owners: Sequence[int]) -> None:
+        self.policy = policy
+        self.lots = [_Lot(policy, prompts, owners)]
+
+    @property
+    def hidden(self) -> Tensor:
+        """`[R, H]` what predicts each completion's next token."""
+        return torch.cat([lot.hidden for lot in self.lots])
+
+    def join(self, prompts: Sequence[Prompt], owners: Sequence[int]) -> Tensor:
+        """Add completions `[n]` of further prompts behind the others; the hidden states `[n, H]` they begin with."""
+        self.lots.append(_Lot(self.policy, prompts, owners))
+        return self.lots[-1].hidden
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Append `tokens` `[R]`; the hidden states `[R, H]` that predict the next ones."""
+        for lot, own in zip(self.lots, tokens.split([len(lot.hidden) for lot in self.lots]), strict=True):
+            lot.step(own)
+        return self.hidden
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these completions `[R']` alone, which are named in their order."""
+        start, lots = 0, []
+        for lot in self.lots:
+            end = start + len(lot.hidden)
+            own = rows[(rows >= start) & (rows < end)] - start
+            start = end
+            if len(own):
+                lot.keep(own)
+                lots.append(lot)
+        self.lots = lots
+
+
+class _Lot:
+    """Completions at the same step. A prompt, padded on the left, is computed once and its cache copied for each."""
 
     def __init__(self, policy: PackedPolicy, prompts: Sequence[Prompt], owners: Sequence[int]) -> None:
         self.policy = policy
@@ -36,9 +72,10 @@ class CachedDecoding:
             embeds.append(pad(policy.embed(prompt.ids[None], [block])[0], (0, 0, short, 0)))
             masks.append(pad(torch.ones_like(prompt.ids), (short, 0)))
             positions.append(pad(policy.positions(block), (short, 0)))
-        self.mask, self.position = torch.stack(masks), torch.stack(positions, 1)
+        self.mask = torch.stack(masks)  # [R, T]
+        self.position = torch.stack(positions, 1)  # [axes, R, T] at first, then [axes, R, 1]
         self._feed(torch.cat(embeds))
-        self.position = self.position.amax(2, keepdim=True).amax(0, keepdim=True).expand_as(self.position[..., :1])
+        self.position = self.position.amax((0, 2), keepdim=True).expand_as(self.position[..., :1])
         self.keep(torch.tensor(owners, device=self.mask.device))
 
     def _feed(self, embeds: Tensor) -> None:
@@ -49,11 +86,10 @@ class CachedDecoding:
         )  # fmt: skip
         self.hidden = out.last_hidden_state[:, -1]
 
-    def step(self, tokens: Tensor) -> Tensor:
-        """Append `tokens` `[R]`; the hidden states `[R, H]` that predict the next ones."""
+    def step(self, tokens: Tensor) -> None:
+        """Append `tokens` `[R]`."""
         self.mask, self.position = pad(self.mask, (0, 1), value=1), self.position + 1
         self._feed(self.policy.language_model.get_input_embeddings()(tokens[:, None]))
-        return self.hidden
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these completions `[R']` alone."""

@@ -121,7 +121,7 @@ def test_draws_follow_the_distribution():
     uniforms = list(np.random.default_rng(0).random((count, 1)))
     draw = Draw([Limits(1, 1.0, 1.0)] * count, uniforms, [3], torch.device("cpu"))
     logits = torch.tensor([0.0, 1.0, 2.0, 5.0])
-    choice = draw(logits.expand(count, -1), 0)
+    choice = draw(logits.expand(count, -1), torch.arange(count), torch.zeros(count, dtype=torch.long))
     share = torch.bincount(choice.token, minlength=4) / count
     expected = torch.tensor([0.0, 1.0, 2.0]).softmax(0)
     assert float((share[:3] - expected).abs().max()) < 0.015

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-# Completions of one prompt that share a batched attention call: more would waste arithmetic, fewer memory traffic.
+# Completions that share a prompt's keys and values. More would hold a prompt fewer times, but hold more columns for
+# completions that have finished or are younger, and compute more products that the mask throws away.
 GROUP = 4
 # Room for new tokens is made for at least this many steps.
 ROOM = 32
@@ -39,14 +40,16 @@ class Seat:
 class Cache:
     """The attention of completions that each take one token a step, whenever they joined.
 
-    A layer's states `[groups, columns, 2, kv heads, d]` are keys and values, in the model's dtype. A group has
-    `size` slots for completions of one prompt; its columns are the prompt's, then `size` a step, one for each slot.
-    They are aligned to the right, so that a step writes to the same columns of all groups. All queries of a group
-    attend to all its columns in one batched call, under a mask by which each sees its own: that reads the prompt
-    once and is faster than a call per completion, although it computes products that the mask throws away.
+    A layer's states `[groups, columns, 2, kv heads, d]` are keys and values, in the model's dtype: a column takes
+    `4 * layers * kv heads * d` bytes in bfloat16. A group has `size` slots for completions of one prompt; its columns
+    are the prompt's, then `size` a step, one for each slot. They are aligned to the right, so that a step writes to
+    the same columns of all groups. All queries of a group attend to all its columns in one batched call, under a mask
+    by which each sees its own: that reads the prompt once and is faster than a call per completion, although it
+    computes products that the mask throws away.
 
     When completions join, when enough have left and when there is no room for a step, the cache is laid out anew:
-    groups that have ended leave it, and so do columns on the left that only they used.
+    groups that have ended leave it, and so do columns on the left that only they used. So there are never more than
+    the longest prompt's and `2 * longest * size` columns, however many completions come and go.
 
     Args:
         longest: Most tokens that any completion will have.
@@ -59,6 +62,8 @@ class Cache:
         self.slots: list[int] = []  # of each completion: group * size + place
         self.prompts = self.steps = 0
         self.groups = self.size = self.end = self.columns = 0  # of the columns, those before `end` are in use
+        self.spans = torch.empty(0, 2)  # by group: the first columns of its prompt and of what follows it
+        self.mask: Tensor | None = None  # made when a step first needs it
 
     def join(self, states: Sequence[Tensor], lengths: Sequence[int], owners: Sequence[int]) -> None:
         """Seat new completions `[n]` behind those that are here.
@@ -163,8 +168,7 @@ class Cache:
                 seat.own = group * self.columns + own + place
                 seat.start = seat.own - place - seat.length
                 slots[row] = group * self.size + place
-        self.spans = torch.tensor(spans)  # [groups, 2] the first columns of the prompt and of what follows it
-        self.mask: Tensor | None = None
+        self.spans, self.mask = torch.tensor(spans), None
         self._sit(slots)
 
     def _sit(self, slots: list[int]) -> None:

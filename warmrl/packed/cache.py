@@ -135,7 +135,7 @@ class Cache:
         end = max(group[0].length + age * size for group, age in zip(groups, ages, strict=True))
         room = max(1, min(max(ROOM, max(ages) // 2), self.longest - min(ages)))
         kept = sum(group[0] < here for group in rows)
-        index = self._sources(groups, size, end)
+        index = self._sources(groups, size, end).to((joined or self.states)[0].device)
         for layer, like in enumerate(joined or self.states.values()):
             new = like.new_empty(len(groups), end + room * size, *like.shape[-3:])
             if kept:
@@ -192,4 +192,4 @@ def grouped(seats: Sequence[Seat]) -> list[list[int]]:
 
 def taken(states: Tensor, index: Tensor) -> Tensor:
     """The states `[n, ...]` at `index` `[groups, columns]`."""
-    return states.index_select(0, index.flatten().to(states.device)).view(*index.shape, *states.shape[1:])
+    return states.index_select(0, index.flatten()).view(*index.shape, *states.shape[1:])

@@ -15,7 +15,7 @@ GROUP = 4
 # Room for new tokens is made for at least this many steps.
 ROOM = 32
 # The cache is laid out anew without finished completions once this share of its slots would do.
-SHRINK_AT = 3 / 4
+SHRINK_AT = 1 / 2
 
 
 @dataclass

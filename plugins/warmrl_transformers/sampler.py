@@ -1,10 +1,11 @@
-"""Samples completions of a block of prompts: one prefill per prompt, one batch, finished completions dropped."""
+"""Samples completions of a block of prompts: one prefill per prompt, finished completions replaced from the queue."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,22 @@ from torch import Tensor
 
 from warmrl.api import Completion, Request, Sampler
 from warmrl_transformers.config import TransformersConfig
-from warmrl_transformers.draw import Choice, Draw, Limits
+from warmrl_transformers.draw import Draw, Limits
 
 # Finished completions are dropped when they are at least this share of the batch.
 DROP_AT = 1 / 8
+# Others enter when rows have stood free for as long as a refill costs: about this many steps of a full batch. So
+# short completions are replaced many at a time, and long ones with few rows ever free.
+REFILL_STEPS = 2
 
 
-@dataclass
+@dataclass(frozen=True)
 class Wanted:
-    """One completion to be written: where it belongs and how it is sampled; its tokens as they come."""
+    """One completion to be written: what it answers, and how it is sampled."""
 
-    request: int
-    prompt: int
+    prompt: Any
     limits: Limits
     uniforms: np.ndarray
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    entropies: list[float] = field(default_factory=list)
 
 
 class Transformers(Sampler[TransformersConfig]):
@@ -41,82 +41,115 @@ class Transformers(Sampler[TransformersConfig]):
     """
 
     def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        prompts = [self.policy.encode_prompt(request.messages) for request in requests]
-        first: dict[int, int] = {}  # requests with the same prompt share its prefill
         wanted = [
             Wanted(
-                index, first.setdefault(id(prompts[index]), index),
+                prompt,
                 Limits(request.max_tokens, request.temperature, request.top_p),
                 np.random.Generator(np.random.Philox(key=seed)).random(request.max_tokens),
             )
-            for index, request in enumerate(requests)
+            for request in requests
+            for prompt in [self.policy.encode_prompt(request.messages)]
             for seed in request.seeds
-        ]  # fmt: skip
+        ]
+        if not wanted:
+            return [[] for _ in requests]
         with evaluating(self.policy.packed), torch.inference_mode():
-            for start in range(0, len(wanted), self.config.rows):
-                self._write(prompts, wanted[start : start + self.config.rows])
-        groups: list[list[Completion]] = [[] for _ in requests]
-        for one in wanted:
-            groups[one.request].append(self._completion(one))
-        return groups
+            completions = iter(self._completions(self._write(wanted)))
+        return [[next(completions) for _ in request.seeds] for request in requests]
 
-    def _write(self, prompts: Sequence[Any], wanted: Sequence[Wanted]) -> None:
-        """Write the wanted completions token by token, all together."""
-        policy = self.policy
-        used = sorted({one.prompt for one in wanted})
-        limits = torch.tensor([one.limits.tokens for one in wanted], device=policy.device)
-        longest = int(limits.max())
-        owners = [used.index(one.prompt) for one in wanted]
-        decoding = policy.packed.decode([prompts[i].to(policy.device) for i in used], owners, longest)
-        draw = Draw([one.limits for one in wanted], [one.uniforms for one in wanted], policy.banned_ids, policy.device)
-        stops = torch.tensor(sorted(policy.stop_ids), device=policy.device)
-        alive = torch.arange(len(wanted), device=policy.device)
-        done = torch.zeros_like(alive, dtype=torch.bool)
-        steps: list[tuple[Tensor, Choice]] = []
+    def _write(self, wanted: Sequence[Wanted]) -> Writing:
+        """Write the wanted completions, at most `rows` at once; as some finish, others enter."""
+        writing = Writing(self.policy, wanted)
+        queue = lots_of(wanted, self.config.rows)
+        rows, prompts, owners = self._next(wanted, queue, self.config.rows)
+        decoding = self.policy.packed.decode(prompts, owners, max(one.limits.tokens for one in wanted))
+        writing.choose(decoding.hidden, rows)
+        idle = 0  # rows that stood free, summed over the steps since the last refill
         while True:
-            choice = draw(torch.nn.functional.linear(decoding.hidden, policy.packed.head_weight), len(steps))
-            steps.append((alive, choice))
-            done |= torch.isin(choice.token, stops) | (limits == len(steps))
-            finished, token = int(done.sum()), choice.token
-            if finished == len(done):
-                break
-            if finished >= DROP_AT * len(done):
-                going = (~done).nonzero().squeeze(1)
+            going = (~writing.done[rows]).nonzero().squeeze(1)
+            free = self.config.rows - len(going)
+            idle += free
+            refill = queue and len(queue[0]) <= free and (idle >= REFILL_STEPS * self.config.rows or not len(going))
+            if refill or len(rows) - len(going) >= DROP_AT * len(rows):
                 decoding.keep(going)
-                draw.keep(going)
-                alive, limits, done, token = alive[going], limits[going], done[going], token[going]
-            decoding.step(token)
-        record(wanted, steps, policy.stop_ids)
+                rows = rows[going]
+            if refill:
+                entering, prompts, owners = self._next(wanted, queue, free)
+                writing.choose(decoding.join(prompts, owners), entering)
+                rows, idle = torch.cat([rows, entering]), 0
+            if not len(rows):
+                return writing
+            writing.choose(decoding.step(writing.tokens[rows, writing.count[rows] - 1]), rows)
 
-    def _completion(self, one: Wanted) -> Completion:
-        return Completion(
-            tokens=tuple(one.tokens),
-            text=self.policy.decode(one.tokens),
-            finish="stop" if one.tokens[-1] in self.policy.stop_ids else "length",
-            logprobs=tuple(one.logprobs),
-            entropies=tuple(one.entropies),
-        )
+    def _next(
+        self, wanted: Sequence[Wanted], queue: deque[list[int]], free: int
+    ) -> tuple[Tensor, list[Any], list[int]]:
+        """Take whole lots from the queue: completions `[n]`, their distinct prompts, and which is each one's."""
+        rows: list[int] = []
+        while queue and len(rows) + len(queue[0]) <= free:
+            rows += queue.popleft()
+        prompts = {id(wanted[row].prompt): wanted[row].prompt for row in rows}
+        number = {name: i for i, name in enumerate(prompts)}
+        device = self.policy.device
+        owners = [number[id(wanted[row].prompt)] for row in rows]
+        return torch.tensor(rows, device=device), [prompt.to(device) for prompt in prompts.values()], owners
+
+    def _completions(self, writing: Writing) -> Iterator[Completion]:
+        stops = self.policy.stop_ids
+        columns = (writing.tokens, writing.logprobs, writing.entropies)
+        for count, *written in zip(writing.count.tolist(), *(column.cpu().numpy() for column in columns), strict=True):
+            tokens, logprobs, entropies = (tuple(column[:count].tolist()) for column in written)
+            yield Completion(
+                tokens=tokens,
+                text=self.policy.decode(tokens),
+                finish="stop" if tokens[-1] in stops else "length",
+                logprobs=logprobs,
+                entropies=entropies,
+            )
 
 
-def record(wanted: Sequence[Wanted], steps: Sequence[tuple[Tensor, Choice]], stops: Collection[int]) -> None:
-    """Put the choices of all steps into the completions they belong to, each up to its stop or its limit.
+class Writing:
+    """What is written so far of N completions of at most T tokens.
 
-    A finished completion may stay in the batch for some steps; what is chosen for it there is left out.
+    Args:
+        policy: Whose head gives the logits, and whose stop tokens end a completion.
+        wanted: The completions.
     """
-    shape = (len(wanted), len(steps))
-    tokens, logprobs, entropies = np.zeros(shape, np.int64), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for step, (alive, choice) in enumerate(steps):
-        rows = alive.cpu().numpy()
-        tokens[rows, step] = choice.token.cpu().numpy()
-        logprobs[rows, step] = choice.logprob.cpu().numpy()
-        entropies[rows, step] = choice.entropy.cpu().numpy()
-    stopped = np.isin(tokens, sorted(stops))
-    for row, one in enumerate(wanted):
-        stop = int(stopped[row, : one.limits.tokens].argmax())
-        end = stop + 1 if stopped[row, stop] else one.limits.tokens
-        one.tokens = tokens[row, :end].tolist()
-        one.logprobs = logprobs[row, :end].tolist()
-        one.entropies = entropies[row, :end].tolist()
+
+    def __init__(self, policy: Any, wanted: Sequence[Wanted]) -> None:
+        device, limits = policy.device, [one.limits for one in wanted]
+        self.head = policy.packed.head_weight
+        self.draw = Draw(limits, [one.uniforms for one in wanted], policy.banned_ids, device)
+        self.stops = torch.tensor(sorted(policy.stop_ids), device=device)
+        self.limits = torch.tensor([one.tokens for one in limits], device=device)
+        self.count = torch.zeros_like(self.limits)
+        self.done = torch.zeros_like(self.limits, dtype=torch.bool)
+        # [N, T + 1]: a completion that is done and still in the batch writes behind its end.
+        self.tokens = torch.zeros(len(wanted), int(self.limits.max()) + 1, dtype=torch.long, device=device)
+        self.logprobs, self.entropies = (torch.zeros_like(self.tokens, dtype=torch.float32) for _ in range(2))
+
+    def choose(self, hidden: Tensor, rows: Tensor) -> None:
+        """Add a token to the completions `rows` `[R]`, which the hidden states `[R, H]` predict."""
+        count, done = self.count[rows], self.done[rows]
+        choice = self.draw(torch.nn.functional.linear(hidden, self.head), rows, count)
+        self.tokens[rows, count] = choice.token
+        self.logprobs[rows, count] = choice.logprob
+        self.entropies[rows, count] = choice.entropy
+        count = count + ~done
+        self.count[rows] = count
+        self.done[rows] = done | torch.isin(choice.token, self.stops) | (count == self.limits[rows])
+
+
+def lots_of(wanted: Sequence[Wanted], rows: int) -> deque[list[int]]:
+    """What enters the batch together: the completions that share a prompt or images, at most `rows` of them.
+
+    So each prompt and each image is computed once, unless more than `rows` completions share it: then again for
+    each lot, which is simpler than to keep its keys and values.
+    """
+    shared: dict[Any, list[int]] = {}
+    for index, one in enumerate(wanted):
+        shared.setdefault(one.prompt.image_keys or id(one.prompt), []).append(index)
+    return deque(lot[start : start + rows] for lot in shared.values() for start in range(0, len(lot), rows))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from bench.contenders.packed_opd import PackedOPD
 from bench.contenders.packed_pairs import PackedPairs
 from bench.least import Lengths, least_flops
 from bench.shapes import Shape, spread
-from bench.workloads import ALONE, FOUR, LONG, PAIRS, TEXT, W1, W2, W3, Canned, Workload, canned, image_side
+from bench.workloads import ALONE, FOUR, LONG, MIXED, PAIRS, TEXT, W1, W2, W3, Canned, Workload, canned, image_side
 
 TRL = importlib.util.find_spec("trl") is not None
 
@@ -102,18 +102,23 @@ def w2(settings: Settings) -> Case:
     return case
 
 
-def sft(settings: Settings) -> Case:
-    """Supervised fine-tuning on answers of mixed lengths: G = 1, where there is nothing to share."""
-    subject = settings.shape.build(ALONE, settings.scale, 1)
-    rollouts = canned(ALONE, subject.words, settings.scale)
+def tuning(workload: Workload, settings: Settings) -> Case:
+    """Supervised fine-tuning: G = 1, where there is nothing to share."""
+    subject = settings.shape.build(workload, settings.scale, 1)
+    rollouts = canned(workload, subject.words, settings.scale)
     own = PackedSFT(subject, rollouts)
     contenders: list[Any] = [own, PackedSFT(subject, rollouts, share=False)]
     if TRL:
         from bench.contenders.trl_tuning import SFT
 
-        contenders += [SFT(subject, rollouts), *([SFT(subject, rollouts, defaults=True)] if settings.defaults else [])]
-    case = Case("SFT, G = 1", f"supervised fine-tuning, {words(rollouts)}")
-    compare(case, contenders, rollouts.unique, least(own, rollouts, settings.scale), repeats=settings.repeats)
+        contenders.append(SFT(subject, rollouts))
+    case = Case(f"SFT, {workload.name}", f"supervised fine-tuning, {words(rollouts)}")
+    return compare(case, contenders, rollouts.unique, least(own, rollouts, settings.scale), repeats=settings.repeats)
+
+
+def sft(settings: Settings) -> Case:
+    """Answers of mixed lengths, from a sentence to long reasoning."""
+    case = tuning(MIXED, settings)
     case.ask("time, TRL / warmrl", PACKED, MATCHED, shortest, 1.5, "time")
     return case
 
@@ -167,6 +172,7 @@ CASES: dict[str, Callable[[Settings], Case]] = {
     "text": lambda settings: training(TEXT, settings)[0],
     "long": lambda settings: training(LONG, settings)[0],
     "sft": sft,
+    "alone": lambda settings: tuning(ALONE, settings),
     "dpo": dpo,
     "opd": opd,
 }

@@ -21,7 +21,8 @@ from transformers import (
 from bench.workloads import Vocabulary, Workload, image_side
 
 PAD, END, IMAGE = "<pad>", "<end>", "<image>"
-SPECIAL = (PAD, END, "<unk>", IMAGE, "<fake_token_around_image>", "<global-img>", "<user>", "<assistant>")
+SPECIAL = (PAD, END, "<unk>", IMAGE, "<fake_token_around_image>", "<global-img>", "<user>", "<assistant>",
+           "<end_of_utterance>")  # fmt: skip
 TEMPLATE = (
     "{%- for message in messages -%}<{{ message.role }}>"
     "{%- if message.content is string -%}{{ message.content }}"

@@ -50,6 +50,7 @@ W3 = Workload("W3", image=300, text=100, mean=1000, cap=2048)
 TEXT = Workload("text only", image=0, text=434, mean=400, cap=1024)
 LONG = Workload("long answers", image=334, text=100, mean=3000, cap=6144, groups=1)
 ALONE = Workload("G = 1", image=334, text=100, mean=400, cap=1024, groups=16, answers=1)
+MIXED = Workload("mixed answers", image=334, text=100, mean=400, cap=1024, groups=16, answers=1, sigma=1.0)
 PAIRS = Workload("pairs", image=334, text=100, mean=400, cap=1024, groups=8, answers=2, sigma=0.0)
 FOUR = Workload("G = 4", image=334, text=100, mean=400, cap=1024, groups=4, answers=4)
 

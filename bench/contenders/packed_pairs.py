@@ -27,6 +27,10 @@ BETA = 0.1
 class PairMethod(Method[MethodConfig]):
     """L = -mean over pairs of log sigmoid(beta (chosen's log-ratio - rejected's)); a group is (chosen, rejected)."""
 
+    def groups(self, step: int) -> list[Group]:
+        """None of its own: the bench's pairs are given."""
+        return []
+
     def loss(self, batch: Row) -> SequenceLoss:
         """The pairs of a row; each is in it whole."""
         reference, weight = batch.columns["reference_logprob"], batch.columns["pair_weight"]

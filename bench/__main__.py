@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -29,7 +30,7 @@ def main(
 ) -> None:
     """Compare warmrl with its peers: work, time and memory of the same updates."""
     warnings.simplefilter("ignore")
-    console = Console(width=None)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     if device == "cpu":
         torch.set_num_threads(1)
     from bench.cases import CASES, TRL, Settings

@@ -12,9 +12,11 @@ from bench.contenders import DEFAULTS, MATCHED, PACKED, PADDING_FREE
 from bench.contenders.packed import Packed, PackedSFT
 from bench.contenders.packed_opd import PackedOPD
 from bench.contenders.packed_pairs import PackedPairs
+from bench.head import head
 from bench.least import Lengths, least_flops
+from bench.sampling import sampler, step
 from bench.shapes import Shape, spread
-from bench.workloads import ALONE, FOUR, LONG, MIXED, PAIRS, TEXT, W1, W2, W3, Canned, Workload, canned, image_side
+from bench.workloads import ALONE, FOUR, LONG, MIXED, PAIRS, TEXT, W1, W2, W3, Canned, Workload, canned, describe, image_side
 
 TRL = importlib.util.find_spec("trl") is not None
 
@@ -49,7 +51,7 @@ def training(workload: Workload, settings: Settings) -> tuple[Case, Packed]:
     contenders: list[Any] = [own, Packed(subject, rollouts, share=False)]
     if TRL:
         contenders += trl_grpo(subject, rollouts, defaults=settings.defaults)
-    case = Case(workload.name, f"GRPO's training pass, {words(rollouts)}")
+    case = Case(workload.name, f"GRPO's training pass, {describe(rollouts)}")
     compare(case, contenders, rollouts.unique, least(own, rollouts, settings.scale), repeats=settings.repeats,
             device=subject.device)  # fmt: skip
     cost = case.costs[0]
@@ -74,14 +76,6 @@ def least(own: Packed, rollouts: Canned, scale: float) -> int:
     """Least work of an update."""
     side = image_side(rollouts.workload, scale)
     return least_flops(own.policy.packed.base, own.decoder, Lengths.of(rollouts, side * side))
-
-
-def words(rollouts: Canned) -> str:
-    """A workload in words, as it ran."""
-    longest = max(len(answer) for group in rollouts.answers for answer in group)
-    mean = rollouts.trained / rollouts.rollouts
-    groups = len(rollouts.answers)
-    return f"{groups} prompts x {rollouts.rollouts // groups}, P {rollouts.prompt}, C mean {mean:.0f}, longest {longest}"
 
 
 def w1(settings: Settings) -> Case:
@@ -112,7 +106,7 @@ def tuning(workload: Workload, settings: Settings) -> Case:
         from bench.contenders.trl_tuning import SFT
 
         contenders.append(SFT(subject, rollouts))
-    case = Case(f"SFT, {workload.name}", f"supervised fine-tuning, {words(rollouts)}")
+    case = Case(f"SFT, {workload.name}", f"supervised fine-tuning, {describe(rollouts)}")
     return compare(case, contenders, rollouts.unique, least(own, rollouts, settings.scale), repeats=settings.repeats)
 
 
@@ -135,7 +129,7 @@ def dpo(settings: Settings) -> Case:
         from bench.contenders.trl_tuning import DPO
 
         contenders.append(DPO(subject, rollouts, reference=reference))
-    case = Case("DPO pairs", f"with the reference's pass, {words(rollouts)}")
+    case = Case("DPO pairs", f"with the reference's pass, {describe(rollouts)}")
     side = image_side(PAIRS, settings.scale)
     scoring = least_flops(own.policy.packed.base, own.decoder, Lengths.of(rollouts, side * side), train=False)
     work = least(own, rollouts, settings.scale) + scoring
@@ -158,7 +152,7 @@ def opd(settings: Settings) -> Case:
     side = image_side(FOUR, settings.scale)
     scorer = own.scorer.packed
     scoring = least_flops(scorer.base, scorer.language_model, Lengths.of(rollouts, side * side), train=False)
-    case = Case("OPD, G = 4", f"teacher's scores and update on given samples, {words(rollouts)}")
+    case = Case("OPD, G = 4", f"teacher's scores and update on given samples, {describe(rollouts)}")
     work = least(own, rollouts, settings.scale) + scoring
     compare(case, contenders, rollouts.unique, work, repeats=settings.repeats)
     case.ask("time, TRL / warmrl", PACKED, MATCHED, shortest, 2.7, "time")
@@ -175,4 +169,7 @@ CASES: dict[str, Callable[[Settings], Case]] = {
     "alone": lambda settings: tuning(ALONE, settings),
     "dpo": dpo,
     "opd": opd,
+    "head": head,
+    "step": step,
+    "sampler": sampler,
 }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from PIL import Image as PILImage
@@ -168,3 +169,21 @@ def noise(side: int, seed: int) -> PILImage.Image:
 def words_of(ids: Sequence[int]) -> str:
     """The text of canned tokens."""
     return " ".join(f"w{i}" for i in ids)
+
+
+def conversation(problem: Problem) -> list[dict[str, Any]]:
+    """A prompt as TRL's conversational datasets hold it."""
+    (message,) = problem.messages
+    parts = [
+        {"type": "image", "image": part.load()} if isinstance(part, Image) else {"type": "text", "text": part.text}
+        for part in message.parts
+    ]
+    return [{"role": message.role, "content": parts}]
+
+
+def describe(rollouts: Canned) -> str:
+    """Rollouts in words."""
+    longest = max(len(answer) for group in rollouts.answers for answer in group)
+    mean = rollouts.trained / rollouts.rollouts
+    groups = len(rollouts.answers)
+    return f"{groups} prompts x {rollouts.rollouts // groups}, P {rollouts.prompt}, C mean {mean:.0f}, longest {longest}"

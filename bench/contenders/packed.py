@@ -68,13 +68,17 @@ class Packed:
     def __post_init__(self) -> None:
         self.name = PACKED if self.share else PADDING_FREE
         self.model = deepcopy(self.subject.model)
-        self.policy = Policy(self.model, self.subject.processor, self.subject.device)
+        self.policy = self.make_policy()
         self.policy.packed.share = self.share
         self.stage = stage_for(self.policy, self.config(), self.subject.dtype)
         self.method = self.of_stage(self.stage)
         self.still = torch.optim.SGD([p for p in self.model.parameters() if p.requires_grad], lr=0.0)
         rows = "a group a row" if self.share else "a completion a row, each with its prompt and image; not a peer's code"
         self.about = f"{rows}, no gradient checkpointing"
+
+    def make_policy(self) -> Policy:
+        """The model as the engine holds it."""
+        return Policy(self.model, self.subject.processor, self.subject.device)
 
     def config(self) -> Any:
         """The method's settings: its defaults, with rows that hold a group (as TRL's micro-batch holds 8 samples)."""

@@ -13,9 +13,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from bench.contenders import DEFAULTS, MATCHED, MICRO_BATCH
 from bench.contenders.packed import UNCLIPPED
+from bench.lengths import Lengths
 from bench.shapes import Subject
-from bench.workloads import Canned
-from warmrl.domain.problem import Image, Problem
+from bench.workloads import Canned, conversation
 
 
 
@@ -30,16 +30,6 @@ def settings(subject: Subject, samples: int, *, checkpointing: bool) -> dict[str
     }  # fmt: skip
 
 
-def conversation(problem: Problem) -> list[dict[str, Any]]:
-    """A prompt as TRL's conversational datasets hold it."""
-    (message,) = problem.messages
-    parts = [
-        {"type": "image", "image": part.load()} if isinstance(part, Image) else {"type": "text", "text": part.text}
-        for part in message.parts
-    ]
-    return [{"role": message.role, "content": parts}]
-
-
 def ready(trainer: Any, *, checkpointing: bool) -> Any:
     """A trainer in the state in which `train()` calls its steps."""
     trainer.model.train()
@@ -52,10 +42,12 @@ def ready(trainer: Any, *, checkpointing: bool) -> Any:
 class CannedGRPO(GRPOTrainer):
     """GRPO whose sampler gives what it is given."""
 
-    answers: list[list[int]]
+    answers: list[list[int]] | None
     logprobs: list[list[float]] | None = None
 
-    def _generate_single_turn(self, *_: Any, **__: Any) -> Any:
+    def _generate_single_turn(self, *given: Any, **more: Any) -> Any:
+        if self.answers is None:
+            return super()._generate_single_turn(*given, **more)
         return [list(ids) for ids in self.answers], self.logprobs
 
 
@@ -140,3 +132,18 @@ class GRPO(Trainer):
         pairs = zip(scored["old_per_token_logps"], scored["completion_mask"].bool(), strict=True)
         trainer.logprobs = [logprobs[mask].tolist() for logprobs, mask in pairs]
         self.about += ", old log-probability pass"
+
+
+class GRPOStep(GRPO):
+    """The same with its own sampling, `generate`; lengths are canned by a logits processor."""
+
+    def build(self) -> Any:
+        lengths = [len(answer) for group in self.rollouts.answers for answer in group]
+        trainer = super().build()
+        trainer.answers = None
+        trainer.generation_config.max_new_tokens = max(lengths)
+        trainer.generation_kwargs["max_new_tokens"] = max(lengths)
+        generate = self.model.generate
+        end = self.subject.words.end
+        self.model.generate = lambda **given: generate(**given, logits_processor=[Lengths(lengths, end)])
+        return trainer

@@ -10,8 +10,8 @@ from datasets import Dataset
 from trl import DistillationConfig, DistillationTrainer, DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from bench.contenders.packed_pairs import BETA
-from bench.contenders.trl_trainers import Trainer, conversation, settings
-from bench.workloads import words_of
+from bench.contenders.trl_trainers import Trainer, settings
+from bench.workloads import conversation, words_of
 
 
 class SFT(Trainer):

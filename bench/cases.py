@@ -43,21 +43,21 @@ def shortest(cost: Any) -> float:
     return cost.best
 
 
-def training(workload: Workload, settings: Settings) -> tuple[Case, Packed]:
+def training(workload: Workload, settings: Settings, *, defaults: bool = True) -> Case:
     """The training pass of GRPO on a workload: warmrl, the padding-free stand-in, TRL's GRPO matched and as it comes."""
     subject = settings.shape.build(workload, settings.scale, 1)
     rollouts = canned(workload, subject.words, settings.scale)
     own = Packed(subject, rollouts)
     contenders: list[Any] = [own, Packed(subject, rollouts, share=False)]
     if TRL:
-        contenders += trl_grpo(subject, rollouts, defaults=settings.defaults)
+        contenders += trl_grpo(subject, rollouts, defaults=defaults and settings.defaults)
     case = Case(workload.name, f"GRPO's training pass, {describe(rollouts)}")
     compare(case, contenders, rollouts.unique, least(own, rollouts, settings.scale), repeats=settings.repeats,
             device=subject.device)  # fmt: skip
     cost = case.costs[0]
     case.figures.append(Figure("tokens computed / unique", cost.tokens, 1.02, "at most"))
     case.figures.append(Figure("least FLOPs / done", cost.least or 0.0, 0.95))
-    return case, own
+    return case
 
 
 def trl_grpo(subject: Any, rollouts: Canned, *, defaults: bool) -> list[Any]:
@@ -80,7 +80,7 @@ def least(own: Packed, rollouts: Canned, scale: float) -> int:
 
 def w1(settings: Settings) -> Case:
     """W1: 334+100 prompt tokens, completions of 400 up to 1024."""
-    case, _ = training(W1, settings)
+    case = training(W1, settings)
     case.ask("FLOPs, TRL / warmrl", PACKED, MATCHED, lambda c: c.flops, 3.0)
     case.ask("saved activation bytes, TRL / warmrl", PACKED, MATCHED, lambda c: c.saved, 3.5)
     case.ask("FLOPs, padding-free stand-in / warmrl", PACKED, PADDING_FREE, lambda c: c.flops, 1.9)
@@ -91,7 +91,7 @@ def w1(settings: Settings) -> Case:
 
 def w2(settings: Settings) -> Case:
     """W2: 1000+100 prompt tokens, completions of 300 up to 1024."""
-    case, _ = training(W2, settings)
+    case = training(W2, settings)
     case.ask("time, TRL / warmrl", PACKED, MATCHED, shortest, 5.0, "time")
     return case
 
@@ -162,9 +162,9 @@ def opd(settings: Settings) -> Case:
 CASES: dict[str, Callable[[Settings], Case]] = {
     "w1": w1,
     "w2": w2,
-    "w3": lambda settings: training(W3, settings)[0],
-    "text": lambda settings: training(TEXT, settings)[0],
-    "long": lambda settings: training(LONG, settings)[0],
+    "w3": lambda settings: training(W3, settings, defaults=False),
+    "text": lambda settings: training(TEXT, settings, defaults=False),
+    "long": lambda settings: training(LONG, settings, defaults=False),
     "sft": sft,
     "alone": lambda settings: tuning(ALONE, settings),
     "dpo": dpo,

@@ -26,7 +26,7 @@ class Cost:
         tokens: Tokens pushed through the trained model's decoder, over unique ones.
         least: Least work over work done.
         seconds: One for each repeat.
-        peak: How far memory rose, in bytes.
+        peak: How far memory rose, in bytes, at least.
         rollouts: Completions in the update.
         trained: Trained tokens in it.
     """
@@ -124,9 +124,9 @@ def compare(
 
 def time_all(case: Case, contenders: Sequence[Any], repeats: int, device: str) -> None:
     """Time the contenders in turn, again and again, so that what else the machine does meets all of them."""
-    for number in range(repeats):
+    for _ in range(repeats):
         for one, cost in zip(contenders, case.costs, strict=True):
-            timed(one, cost, device, first=number == 0)
+            timed(one, cost, device)
 
 
 @dataclass(frozen=True)
@@ -150,15 +150,12 @@ def count(one: Any) -> Counted:
     return Counted(loss, flops.get_total_flops(), tokens.tokens, saved.total, saved.most)
 
 
-def timed(one: Any, cost: Cost, device: str, *, first: bool) -> None:
-    """One timed update; of the first one memory is taken too (it also warms up what counting has not)."""
-    spent: list[float] = []
+def timed(one: Any, cost: Cost, device: str) -> None:
+    """One timed update, with the memory it takes: the least of all times, for the first ones also fill heaps."""
 
     def run() -> None:
-        spent.append(measure.seconds(one.update, device))
+        cost.seconds.append(measure.seconds(one.update, device))
 
-    if first:
-        cost.peak = measure.peak_bytes(run, device)
-    else:
-        run()
-    cost.seconds += spent
+    peak = measure.peak_bytes(run, device)
+    if peak is not None:
+        cost.peak = peak if cost.peak is None else min(cost.peak, peak)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench import measure
-from bench.compare import Case, Cost, Figure
+from bench.compare import Case, Cost, Figure, time_all
 from bench.contenders import PACKED
 from bench.parity import check
 from warmrl.packed.head import TokenLoss, score_tokens
@@ -53,14 +54,12 @@ def head(settings: Any) -> Case:
     expected = None
     for name, call in calls:
         with measure.flops() as counted:
-            loss = fresh(call, given)
+            loss = Head(call, given).update()
         found = loss, {"hidden": given[0].grad, "head": given[1].grad}
         expected = expected or found
         case.costs.append(Cost(name, gap=check(name, found, expected), flops=counted.get_total_flops(), trained=TOKENS))
     del found, expected
-    for number in range(settings.repeats):
-        for (_, call), cost in zip(calls, case.costs, strict=True):
-            once(call, given, cost, first=number == 0)
+    time_all(case, [Head(call, given) for _, call in calls], max(settings.repeats, 3), "cpu")
     own, plain = case.costs
     if own.peak and plain.peak:
         case.figures.append(Figure("extra memory, warmrl / plain", own.peak / plain.peak, 0.2, "at most"))
@@ -68,20 +67,14 @@ def head(settings: Any) -> Case:
     return case
 
 
-def fresh(call: Callable[..., float], given: tuple[Tensor, ...]) -> float:
-    """Call with gradients cleared."""
-    given[0].grad = given[1].grad = None
-    return call(*given)
+@dataclass
+class Head:
+    """A way of computing the head, on given inputs."""
 
+    call: Callable[..., float]
+    given: tuple[Tensor, ...]
 
-def once(call: Callable[..., float], given: tuple[Tensor, ...], cost: Cost, *, first: bool) -> None:
-    """One timed call; of the first one memory is taken."""
-    given[0].grad = given[1].grad = None
-
-    def run() -> None:
-        cost.seconds.append(measure.seconds(lambda: call(*given), "cpu"))
-
-    if first:
-        cost.peak = measure.peak_bytes(run, "cpu")
-    else:
-        run()
+    def update(self) -> float:
+        """The loss, with gradients anew."""
+        self.given[0].grad = self.given[1].grad = None
+        return self.call(*self.given)

@@ -17,6 +17,10 @@ from rich.console import Console
 TIME_SLACK = 0.6
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def main(
     only: Annotated[list[str] | None, typer.Option(help="Only these cases (again for more).")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
@@ -63,4 +67,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -16,7 +16,22 @@ from bench.head import head
 from bench.least import Lengths, least_flops
 from bench.sampling import sampler, step
 from bench.shapes import Shape, spread
-from bench.workloads import ALONE, FOUR, LONG, MIXED, PAIRS, TEXT, W1, W2, W3, Canned, Workload, canned, describe, image_side
+from bench.workloads import (
+    ALONE,
+    FOUR,
+    LONG,
+    MIXED,
+    PAIRS,
+    TEXT,
+    W1,
+    W2,
+    W3,
+    Canned,
+    Workload,
+    canned,
+    describe,
+    image_side,
+)
 
 TRL = importlib.util.find_spec("trl") is not None
 
@@ -44,7 +59,7 @@ def shortest(cost: Any) -> float:
 
 
 def training(workload: Workload, settings: Settings, *, defaults: bool = True) -> Case:
-    """The training pass of GRPO on a workload: warmrl, the padding-free stand-in, TRL's GRPO matched and as it comes."""
+    """The training pass of GRPO on a workload: warmrl, the padding-free stand-in, TRL matched and as it comes."""
     subject = settings.shape.build(workload, settings.scale, 1)
     rollouts = canned(workload, subject.words, settings.scale)
     own = Packed(subject, rollouts)
@@ -173,3 +188,7 @@ CASES: dict[str, Callable[[Settings], Case]] = {
     "step": step,
     "sampler": sampler,
 }
+if TRL:
+    from bench.bf16 import bf16
+
+    CASES["bf16"] = bf16

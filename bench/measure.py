@@ -148,7 +148,7 @@ def pushed(decoder: nn.Module) -> Iterator[Pushed]:
     """Count the tokens of every forward pass of `decoder` (what checkpointing does again is not one)."""
     count = Pushed()
 
-    def see(_module: nn.Module, args: Any, given: dict[str, Any]) -> None:
+    def see(_module: nn.Module, _args: Any, given: dict[str, Any]) -> None:
         embeds = given.get("inputs_embeds")
         count.tokens += embeds.shape[:2].numel() if embeds is not None else 0
 

@@ -11,7 +11,7 @@ from torch import Tensor
 TOLERANCE = 1e-5
 
 
-class Disagreement(Exception):  # noqa: N818
+class Disagreement(Exception):
     """Two contenders do not compute the same thing: no number of theirs is worth printing."""
 
 

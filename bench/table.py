@@ -78,7 +78,11 @@ def as_json(cases: Sequence[Case]) -> dict[str, Any]:
 
 def environment() -> dict[str, str]:
     """Versions and hardware."""
-    found = {"python": platform.python_version(), "machine": platform.machine(), "threads": str(torch.get_num_threads())}
+    found = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+    }
     for package in ("torch", "transformers", "trl", "accelerate"):
         try:
             found[package] = version(package)

@@ -186,4 +186,6 @@ def describe(rollouts: Canned) -> str:
     longest = max(len(answer) for group in rollouts.answers for answer in group)
     mean = rollouts.trained / rollouts.rollouts
     groups = len(rollouts.answers)
-    return f"{groups} prompts x {rollouts.rollouts // groups}, P {rollouts.prompt}, C mean {mean:.0f}, longest {longest}"
+    return (
+        f"{groups} prompts x {rollouts.rollouts // groups}, P {rollouts.prompt}, C mean {mean:.0f}, longest {longest}"
+    )

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from bench.workloads import Canned
 
-
 PACKED, PADDING_FREE = "warmrl", "padding-free stand-in"
 # Samples in a micro-batch: TRL's default (`per_device_train_batch_size`).
 MICRO_BATCH = 8

@@ -18,7 +18,6 @@ from bench.shapes import Subject
 from bench.workloads import Canned, conversation
 
 
-
 def settings(subject: Subject, samples: int, *, checkpointing: bool) -> dict[str, Any]:
     """What every trainer is told."""
     micro = min(MICRO_BATCH, samples)
@@ -71,14 +70,16 @@ class Trainer:
     @property
     def decoder(self) -> Any:
         """Where tokens are counted."""
-        return self.model.model.get_submodule("text_model" if hasattr(self.model.model, "text_model") else "language_model")
+        return self.model.model.get_submodule(
+            "text_model" if hasattr(self.model.model, "text_model") else "language_model"
+        )
 
     def build(self) -> Any:
         """The trainer."""
         raise NotImplementedError
 
     def micro_batches(self) -> tuple[list[Any], Any]:
-        """What `train()` hands to `training_step`, one by one; and the number of trained tokens where it counts them."""
+        """What `train()` hands to `training_step`, one by one; and how many tokens are trained where it counts."""
         raise NotImplementedError
 
     def update(self) -> float:
@@ -106,7 +107,7 @@ class GRPO(Trainer):
             num_generations=self.rollouts.workload.answers,
         )  # fmt: skip
         trainer = CannedGRPO(
-            self.model, reward_funcs=lambda completions, **_: rewards, args=args,
+            self.model, reward_funcs=lambda **_: rewards, args=args,
             train_dataset=Dataset.from_dict({"prompt": ["w9"] * 8}), processing_class=self.subject.processor,
         )  # fmt: skip
         trainer.answers = [list(answer) for group in self.rollouts.answers for answer in group]

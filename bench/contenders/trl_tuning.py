@@ -18,9 +18,7 @@ class SFT(Trainer):
     """`SFTTrainer` with its vision collator, which pads; it refuses packing for images."""
 
     def build(self) -> Any:
-        args = SFTConfig(
-            **settings(self.subject, self.rollouts.rollouts, checkpointing=self.defaults), max_length=None
-        )
+        args = SFTConfig(**settings(self.subject, self.rollouts.rollouts, checkpointing=self.defaults), max_length=None)
         return SFTTrainer(
             self.model, args=args, train_dataset=Dataset.from_list(self.rows()),
             processing_class=self.subject.processor,

@@ -30,12 +30,11 @@ def main(
     defaults: Annotated[bool, typer.Option(help="TRL with its defaults too.")] = True,
     scale: Annotated[float | None, typer.Option(help="Divide all lengths by this (default: the shape's).")] = None,
     shape: Annotated[str, typer.Option(help="small, qwen2.5-vl-3b, qwen2.5-vl-7b-lora.")] = "small",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Compare warmrl with its peers: work, time and memory of the same updates."""
     warnings.simplefilter("ignore")
     console = Console(width=None if sys.stdout.isatty() else 160)
-    if device == "cpu":
+    if shape == "small":
         torch.set_num_threads(1)
     from bench.cases import CASES, TRL, Settings
     from bench.shapes import SHAPES
@@ -54,11 +53,11 @@ def main(
         case = CASES[name](settings)
         show(case, console)
         done.append(case)
+        if json_file:
+            json_file.write_text(json.dumps(as_json(done), indent=1))
+        if markdown_file:
+            markdown_file.write_text(markdown(done) + "\n")
     console.print(f"{environment_line()} Lengths / {settings.scale:g}. {time.perf_counter() - start:.0f} s in all.")
-    if json_file:
-        json_file.write_text(json.dumps(as_json(done), indent=1))
-    if markdown_file:
-        markdown_file.write_text(markdown(done) + "\n")
     short = [(c.name, f) for c in done for f in c.figures if not f.reached(TIME_SLACK if f.kind == "time" else 1.0)]
     if gate and short:
         for name, figure in short:

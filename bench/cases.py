@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,14 @@ class Settings:
     repeats: int
     defaults: bool = True
 
+    def compare(self, case: Case, contenders: Sequence[Any], least: int) -> Case:
+        """Fill a case with the costs of contenders on the same rollouts; the first is warmrl."""
+        own = contenders[0]
+        return compare(
+            case, contenders, own.rollouts.unique, least, repeats=self.repeats, device=own.subject.device,
+            dtype=own.subject.dtype,
+        )  # fmt: skip
+
 
 def shortest(cost: Any) -> float:
     """The time that ratios are taken of."""
@@ -67,8 +75,7 @@ def training(workload: Workload, settings: Settings, *, defaults: bool = True) -
     if TRL:
         contenders += trl_grpo(subject, rollouts, defaults=defaults and settings.defaults)
     case = Case(workload.name, f"GRPO's training pass, {describe(rollouts)}")
-    compare(case, contenders, rollouts.unique, least(own, rollouts, settings.scale), repeats=settings.repeats,
-            device=subject.device)  # fmt: skip
+    settings.compare(case, contenders, least(own, rollouts, settings.scale))
     cost = case.costs[0]
     case.figures.append(Figure("tokens computed / unique", cost.tokens, 1.02, "at most"))
     case.figures.append(Figure("least FLOPs / done", cost.least or 0.0, 0.95))
@@ -122,7 +129,7 @@ def tuning(workload: Workload, settings: Settings) -> Case:
 
         contenders.append(SFT(subject, rollouts))
     case = Case(f"SFT, {workload.name}", f"supervised fine-tuning, {describe(rollouts)}")
-    return compare(case, contenders, rollouts.unique, least(own, rollouts, settings.scale), repeats=settings.repeats)
+    return settings.compare(case, contenders, least(own, rollouts, settings.scale))
 
 
 def sft(settings: Settings) -> Case:
@@ -148,7 +155,7 @@ def dpo(settings: Settings) -> Case:
     side = image_side(PAIRS, settings.scale)
     scoring = least_flops(own.policy.packed.base, own.decoder, Lengths.of(rollouts, side * side), train=False)
     work = least(own, rollouts, settings.scale) + scoring
-    compare(case, contenders, rollouts.unique, work, repeats=settings.repeats)
+    settings.compare(case, contenders, work)
     case.ask("time, TRL / warmrl", PACKED, MATCHED, shortest, 1.4, "time")
     return case
 
@@ -169,7 +176,7 @@ def opd(settings: Settings) -> Case:
     scoring = least_flops(scorer.base, scorer.language_model, Lengths.of(rollouts, side * side), train=False)
     case = Case("OPD, G = 4", f"teacher's scores and update on given samples, {describe(rollouts)}")
     work = least(own, rollouts, settings.scale) + scoring
-    compare(case, contenders, rollouts.unique, work, repeats=settings.repeats)
+    settings.compare(case, contenders, work)
     case.ask("time, TRL / warmrl", PACKED, MATCHED, shortest, 2.7, "time")
     return case
 

@@ -104,7 +104,7 @@ class Case:
 
 def compare(
     case: Case, contenders: Sequence[Any], unique: int, least: int, *, repeats: int, device: str = "cpu",
-    tolerance: float = TOLERANCE,
+    dtype: str = "float32",
 ) -> Case:  # fmt: skip
     """Fill a case with the costs of its contenders; raises `Disagreement` before any number."""
     expected = None
@@ -113,7 +113,7 @@ def compare(
         counted = count(one)
         found = counted.loss, gradients(one.model)
         expected = expected or found
-        cost.gap = check(f"{case.name}, {one.name}", found, expected, tolerance)
+        cost.gap = check(f"{case.name}, {one.name}", found, expected, TOLERANCE[dtype])
         cost.flops, cost.tokens, cost.least = counted.flops, counted.tokens / unique, least / counted.flops
         if not getattr(one, "checkpointing", False):
             cost.saved, cost.held = counted.saved, counted.held

@@ -87,13 +87,28 @@ def least_flops(base: Any, decoder: nn.Module, lengths: Lengths, *, train: bool 
 
 
 def vision_flops(base: Any, lengths: Lengths, *, train: bool) -> int:
-    """The vision tower and its projection, for each distinct image. Idefics3: every patch sees every other."""
+    """The vision tower and its projection, for each distinct image."""
     if not lengths.images:
         return 0
-    tower, config = base.model.vision_model, base.config.vision_config
-    merge = base.config.scale_factor
-    patches = lengths.image_tokens * merge**2
-    total = linear(list(tower.modules()), patches * lengths.images, train=train)
-    pairs = patches * patches * lengths.images
-    total += attention(pairs, config.num_hidden_layers, config.hidden_size, train=train)
-    return total + linear(list(base.model.connector.modules()), lengths.image_tokens * lengths.images, train=train)
+    count = _idefics3 if hasattr(base.model, "vision_model") else _qwen
+    return lengths.images * count(base, lengths.image_tokens, train)
+
+
+def _idefics3(base: Any, tokens: int, train: bool) -> int:
+    """Every patch sees every other; `scale_factor` squared of them become a token."""
+    config, patches = base.config.vision_config, tokens * base.config.scale_factor**2
+    total = linear(list(base.model.vision_model.modules()), patches, train=train)
+    total += attention(patches**2, config.num_hidden_layers, config.hidden_size, train=train)
+    return total + linear(list(base.model.connector.modules()), tokens, train=train)
+
+
+def _qwen(base: Any, tokens: int, train: bool) -> int:
+    """Patches see their window, in a few layers the image; the merger joins `spatial_merge_size` squared to a token."""
+    tower, config = base.model.visual, base.config.vision_config
+    patches = tokens * config.spatial_merge_size**2
+    full = len(config.fullatt_block_indexes)
+    window = min(patches, (config.window_size // config.patch_size) ** 2)
+    total = linear([*tower.patch_embed.modules(), *tower.blocks.modules()], patches, train=train)
+    total += attention(patches**2, full, config.hidden_size, train=train)
+    total += attention(patches * window, config.depth - full, config.hidden_size, train=train)
+    return total + linear(list(tower.merger.modules()), tokens, train=train)

@@ -121,4 +121,19 @@ def small(workload: Workload, scale: float, width: int = 1) -> Subject:
     return Subject(model.eval(), processor, Vocabulary(len(SPECIAL), 1792, 1, 5, 2, PATCH * MERGE))
 
 
-SHAPES = {"small": Shape("small", 4.0, small)}
+def qwen(size: str, *, lora: bool) -> Callable[[Workload, float, int], Subject]:
+    """Qwen2.5-VL, whose classes are loaded when it is built."""
+
+    def build(workload: Workload, scale: float, width: int = 1) -> Subject:
+        from bench.shapes_qwen import qwen
+
+        return qwen(size, lora)(workload, scale, width)
+
+    return build
+
+
+SHAPES = {
+    "small": Shape("small", 4.0, small),
+    "qwen2.5-vl-3b": Shape("qwen2.5-vl-3b", 1.0, qwen("3b", lora=False)),
+    "qwen2.5-vl-7b-lora": Shape("qwen2.5-vl-7b-lora", 1.0, qwen("7b", lora=True)),
+}

@@ -16,6 +16,7 @@ from bench.contenders.packed import UNCLIPPED
 from bench.lengths import Lengths
 from bench.shapes import Subject
 from bench.workloads import Canned, conversation
+from warmrl.packed.families import family_of
 
 
 def settings(subject: Subject, samples: int, *, checkpointing: bool) -> dict[str, Any]:
@@ -70,9 +71,8 @@ class Trainer:
     @property
     def decoder(self) -> Any:
         """Where tokens are counted."""
-        return self.model.model.get_submodule(
-            "text_model" if hasattr(self.model.model, "text_model") else "language_model"
-        )
+        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        return base.get_submodule(family_of(base).language_model)
 
     def build(self) -> Any:
         """The trainer."""

@@ -73,10 +73,9 @@ class Packed:
         self.stage = stage_for(self.policy, self.config(), self.subject.dtype)
         self.method = self.of_stage(self.stage)
         self.still = torch.optim.SGD([p for p in self.model.parameters() if p.requires_grad], lr=0.0)
-        rows = (
-            "a group a row" if self.share else "a completion a row, each with its prompt and image; not a peer's code"
-        )
-        self.about = f"{rows}, no gradient checkpointing"
+        budget = f"rows of up to {self.stage.config.token_budget} tokens"
+        alone = "a completion a row, each with its prompt and image; not a peer's code"
+        self.about = f"{budget if self.share else alone}, no gradient checkpointing"
 
     def make_policy(self) -> Policy:
         """The model as the engine holds it."""

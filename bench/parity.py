@@ -44,7 +44,8 @@ def check(
     tolerance: float = TOLERANCE["float32"],
 ) -> float:  # fmt: skip
     """The distance of (loss, gradients) from the expected ones; raises `Disagreement` beyond the tolerance."""
-    loss = abs(found[0] - expected[0]) / max(abs(expected[0]), 1e-12)
+    # GRPO's loss is a mean of advantages of size 1 that nearly cancel: what is left must not magnify their rounding.
+    loss = abs(found[0] - expected[0]) / max(abs(expected[0]), 0.1)
     gap, worst = furthest(found[1], expected[1])
     if not max(loss, gap) <= tolerance:
         raise Disagreement(

@@ -134,13 +134,17 @@ class PrefixPlan:
         repeats = query.shape[1] // key.shape[1]
         outputs = []
         for call in self.calls:
+            # Repeated keys and values would be kept for the backward pass. CUDA's kernels need them under a mask.
+            grouped = call.mask is None or not query.is_cuda
+            copies = 1 if grouped else repeats
             out = scaled_dot_product_attention(
                 _gather(queries, call.query, call.batch),
-                repeat_kv(_gather(keys, call.key, call.batch), repeats),
-                repeat_kv(_gather(values, call.key, call.batch), repeats),
+                repeat_kv(_gather(keys, call.key, call.batch), copies),
+                repeat_kv(_gather(values, call.key, call.batch), copies),
                 attn_mask=call.mask,
                 is_causal=call.mask is None,
                 scale=scaling,
+                enable_gqa=grouped and repeats > 1,
             )
             outputs.append(out.transpose(1, 2).reshape(-1, *out.shape[1::2]))
         return torch.cat(outputs).index_select(0, self.order)[None]

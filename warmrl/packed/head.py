@@ -16,6 +16,8 @@ from torch import Tensor
 
 # Logits of one chunk: at least 256 tokens, so that the weight gradient is a matrix product worth the name.
 CHUNK_LOGITS = 1 << 23
+# Tokens whose entropy is summed at once.
+ENTROPY_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -134,18 +136,7 @@ class _Head(torch.autograd.Function):
         scores = [hidden.new_zeros(len(hidden), dtype=torch.float32) for _ in range(3)]
         for start in range(0, len(hidden), chunk):
             rows = slice(start, min(start + chunk, len(hidden)))
-            logits = torch.mm(hidden[rows], weight.t()).float().div_(temperature)
-            seen = _Chunk(logits, targets[rows], rows, temperature)
-            part, grad = seen.loss(loss, scores[2])
-            scores[0][rows], scores[1][rows] = seen.logprob, seen.entropy
-            total += part
-            if grad is None or not (by_hidden or by_weight):
-                continue
-            grad = grad.div_(temperature).to(hidden.dtype)
-            if grad_hidden is not None:
-                torch.mm(grad, weight, out=grad_hidden[rows])
-            if grad_weight is not None:
-                _add_product(grad_weight, grad, hidden[rows])
+            total += _chunk(hidden, weight, targets, loss, temperature, rows, scores, grad_hidden, grad_weight)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         ctx.mark_non_differentiable(*scores)
@@ -157,6 +148,24 @@ class _Head(torch.autograd.Function):
         by_hidden = None if hidden is None else hidden * scale.to(hidden.dtype)
         by_weight = None if weight is None else (weight * scale).to(ctx.weight_dtype)
         return by_hidden, by_weight, None, None, None, None, None
+
+
+def _chunk(
+    hidden: Tensor, weight: Tensor, targets: Tensor, loss: _PerToken | None, temperature: float, rows: slice,
+    scores: list[Tensor], grad_hidden: Tensor | None, grad_weight: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """The loss of the tokens `rows`; writes their scores and gradients. What has a chunk's size ends with it."""
+    logits = torch.mm(hidden[rows], weight.t()).float().div_(temperature)
+    seen = _Chunk(logits, targets[rows], rows, temperature)
+    part, grad = seen.loss(loss, scores[2])
+    scores[0][rows], scores[1][rows] = seen.logprob, seen.entropy
+    if grad is not None and (grad_hidden is not None or grad_weight is not None):
+        grad = grad.div_(temperature).to(hidden.dtype)
+        if grad_hidden is not None:
+            torch.mm(grad, weight, out=grad_hidden[rows])
+        if grad_weight is not None:
+            _add_product(grad_weight, grad, hidden[rows])
+    return part
 
 
 def _add_product(total: Tensor, grad: Tensor, hidden: Tensor) -> None:
@@ -175,7 +184,9 @@ class _Chunk:
         self.p = self.log_p.exp()
         self.targets, self.rows, self.temperature = targets, rows, temperature
         self.logprob = self.log_p.gather(1, targets[:, None]).squeeze(1)
-        self.entropy = -(self.p * self.log_p).sum(1)
+        # A few tokens at a time: the product of all would be a third tensor of the chunk's size.
+        parts = zip(self.p.split(ENTROPY_TOKENS), self.log_p.split(ENTROPY_TOKENS), strict=True)
+        self.entropy = -torch.cat([(p * log_p).sum(1) for p, log_p in parts])
 
     def loss(self, loss: _PerToken | None, divergence: Tensor) -> tuple[Tensor, Tensor | None]:
         """The chunk's loss and its gradient by the logits (None: there is none); writes `divergence[rows]`."""
@@ -189,19 +200,20 @@ class _Chunk:
         return value + more, own if grad is None else grad.add_(own)
 
     def _of_tokens(self, loss: TokenLoss) -> tuple[Tensor, Tensor]:
-        """With z the logits and p their softmax: d log p_t / dz = onehot_t - p, dH / dz = -p (log p + H)."""
+        """With z the logits and p their softmax: d log p_t / dz = onehot_t - p, dH / dz = -p (log p + H).
+
+        Comes last: it may use p up.
+        """
         points = self.logprob.clone().requires_grad_(), self.entropy.clone().requires_grad_()
         with torch.enable_grad():
             value = loss.fn(*points, self.rows)
         by_logprob, by_entropy = _gradient(value, points)
-        if by_logprob is None:
-            grad = torch.zeros_like(self.p)
+        slope = torch.zeros_like(self.logprob) if by_logprob is None else by_logprob
+        if by_entropy is None:
+            grad = self.p.mul_(-slope[:, None])  # in its place: p is not read again
         else:
-            grad = self.p * -by_logprob[:, None]
-            grad.scatter_add_(1, self.targets[:, None], by_logprob[:, None])
-        if by_entropy is not None:
-            grad -= by_entropy[:, None] * self.p * (self.log_p + self.entropy[:, None])
-        return value.detach(), grad
+            grad = self.p * -(slope[:, None] + by_entropy[:, None] * (self.log_p + self.entropy[:, None]))
+        return value.detach(), grad.scatter_add_(1, self.targets[:, None], slope[:, None])
 
     def _to_teacher(self, loss: Divergence, out: Tensor) -> tuple[Tensor, Tensor]:
         """The weighted divergence; for a D with dD/dp_i = f_i the gradient is p_i (f_i - sum p f).

@@ -26,11 +26,11 @@ def activation_bytes(policy: PackedPolicy, row: Row) -> int:
     """
     wide, narrow = torch.float32.itemsize, _compute_bytes(policy)
     config = policy.language_model.config
-    heads, _, width = policy.heads
+    heads, shared, width = policy.heads
     blocks = [(block.start, block.end, block.answers) for block in row.blocks]
     per_token = _layer_bytes(config.hidden_size, config.intermediate_size, 4, 3 * heads * width, narrow)
     keys = sum(span.keys for span in spans_of(blocks))
-    decoder = config.num_hidden_layers * (row.input_ids.shape[1] * per_token + keys * 2 * heads * width * narrow)
+    decoder = config.num_hidden_layers * (row.input_ids.shape[1] * per_token + keys * 2 * shared * width * narrow)
     vocabulary, hidden = policy.head_weight.shape
     chunk = min(len(row.targets), chunk_tokens(vocabulary))
     head = len(row.targets) * hidden * narrow + vocabulary * (hidden + 3 * chunk) * wide

@@ -108,7 +108,7 @@ class PackedSampler:
 
     def update(self) -> None:
         """Sample everything."""
-        self.policy._prompts.clear()
+        self.policy.prompts.clear()
         sampled(self.policy, self.rollouts)
 
 

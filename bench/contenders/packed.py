@@ -95,7 +95,7 @@ class Packed:
 
     def update(self) -> float:
         """From rollouts to gradients; prompts are encoded anew, as TRL does at every step."""
-        self.policy._prompts.clear()
+        self.policy.prompts.clear()
         groups = self.groups()
         weigh(groups, self.stage.config.normalise)
         return one_update(self.stage, self.method, self.policy.packed, self.still, groups, 0)["loss"]

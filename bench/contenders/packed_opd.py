@@ -39,7 +39,7 @@ class PackedOPD(Packed):
         return method
 
     def groups(self) -> Sequence[Group]:
-        self.scorer._prompts.clear()
+        self.scorer.prompts.clear()
         groups = groups_of(self.rollouts, advantages=False)
         self.method.teacher.score(groups, "full")
         return groups

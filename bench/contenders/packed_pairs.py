@@ -65,6 +65,6 @@ class PackedPairs(Packed):
         groups = super().groups()
         for one in (one for group in groups for one in group.completions):
             one.signals["pair_weight"] = 1.0 / len(groups)
-        self.frozen._prompts.clear()
+        self.frozen.prompts.clear()
         score_tokens(self.frozen, groups, self.stage.processes, self.stage.config.token_budget, "reference_logprob")
         return groups

@@ -16,7 +16,7 @@ from bench.contenders.packed import UNCLIPPED
 from bench.lengths import Lengths
 from bench.shapes import Subject
 from bench.workloads import Canned, conversation
-from warmrl.packed.families import family_of
+from warmrl.packed.support import family_of
 
 
 def settings(subject: Subject, samples: int, *, checkpointing: bool) -> dict[str, Any]:

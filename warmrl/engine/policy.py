@@ -50,7 +50,7 @@ class Policy:
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.packed = PackedPolicy(model)
         self.device = torch.device(device)
-        self._prompts = Prompts()
+        self.prompts = Prompts()
 
     @classmethod
     def load(
@@ -106,7 +106,7 @@ class Policy:
     def encode_prompt(self, messages: Sequence[Message]) -> Prompt:
         """A prompt's tokens (image tokens expanded) and pixels, remembered for the next time it is asked for."""
         key = tuple((m.role, tuple(p.key if isinstance(p, Image) else (p.text,) for p in m.parts)) for m in messages)
-        return self._prompts.get(key, lambda: self._encode(messages))
+        return self.prompts.get(key, lambda: self._encode(messages))
 
     def _encode(self, messages: Sequence[Message]) -> Prompt:
         if self.processor is self.tokenizer:
@@ -161,6 +161,11 @@ class Prompts:
 
     def __init__(self) -> None:
         self.held: OrderedDict[Any, Prompt] = OrderedDict()
+        self.bytes = 0
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self.held.clear()
         self.bytes = 0
 
     def get(self, key: Any, make: Callable[[], Prompt]) -> Prompt:

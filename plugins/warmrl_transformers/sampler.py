@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from warmrl.api import Completion, Request, Sampler
+from warmrl.engine.api import product
 from warmrl_transformers.config import TransformersConfig
 from warmrl_transformers.draw import Draw, Limits
 
@@ -118,7 +119,8 @@ class Writing:
 
     def __init__(self, policy: Any, wanted: Sequence[Wanted]) -> None:
         device, limits = policy.device, [one.limits for one in wanted]
-        self.head = policy.packed.head_weight
+        head = policy.packed.head_weight
+        self.head = head.t() if head.is_cuda else head.float().t()  # see `product`
         self.draw = Draw(limits, [one.uniforms for one in wanted], policy.banned_ids, device)
         self.stops = torch.tensor(sorted(policy.stop_ids), device=device)
         self.limits = torch.tensor([one.tokens for one in limits], device=device)
@@ -131,7 +133,7 @@ class Writing:
     def choose(self, hidden: Tensor, rows: Tensor) -> None:
         """Add a token to the completions `rows` `[R]`, which the hidden states `[R, H]` predict."""
         count, done = self.count[rows], self.done[rows]
-        choice = self.draw(torch.nn.functional.linear(hidden, self.head), rows, count)
+        choice = self.draw(product(hidden, self.head), rows, count)
         self.tokens[rows, count] = choice.token
         self.logprobs[rows, count] = choice.logprob
         self.entropies[rows, count] = choice.entropy

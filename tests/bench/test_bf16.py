@@ -1,4 +1,4 @@
-"""In bfloat16 the packed path is about as far from the float32 answer as TRL's trainer is."""
+"""In bfloat16 the packed path is no farther from the float32 answer than TRL's trainer is."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from bench.shapes import SHAPES
 
 
 @pytest.mark.slow
-def test_as_far_as_trl():
+def test_no_farther_than_trl():
     """Log-probabilities and gradients on W1's canned groups at an eighth of its lengths."""
     for figure in bf16(Settings(SHAPES["small"], 8.0, repeats=1)).figures:
         print(figure)
-        assert figure.reached(0.9), figure
+        assert figure.reached(), figure

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from warmrl.engine.randomness import generator, seed_of
     from warmrl.engine.sampling import asked
     from warmrl.engine.stage import Stage
-    from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss
+    from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss, product
     from warmrl.packed.plan import Row
     from warmrl.stats.estimators import distinct_at_k, pass_at_k
 
@@ -28,6 +28,7 @@ _WHERE = {
     "generator": "warmrl.engine.randomness",
     "hidden_states": "warmrl.engine.passes",
     "pass_at_k": "warmrl.stats.estimators",
+    "product": "warmrl.packed.head",
     "score_tokens": "warmrl.engine.passes",
     "seed_of": "warmrl.engine.randomness",
 }
@@ -45,6 +46,7 @@ __all__ = [
     "generator",
     "hidden_states",
     "pass_at_k",
+    "product",
     "score_tokens",
     "seed_of",
 ]

@@ -105,7 +105,9 @@ def score_tokens(
     """
     chunk = chunk or chunk_tokens(weight.shape[0])
     device = hidden.device.type
-    if torch.is_autocast_enabled(device):
+    if device != "cuda":  # there are no low-precision products that end in float32
+        hidden, weight = hidden.float(), weight.float()
+    elif torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     with torch.autocast(device, enabled=False):
@@ -155,7 +157,7 @@ def _chunk(
     scores: list[Tensor], grad_hidden: Tensor | None, grad_weight: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """The loss of the tokens `rows`; writes their scores and gradients. What has a chunk's size ends with it."""
-    logits = torch.mm(hidden[rows], weight.t()).float().div_(temperature)
+    logits = product(hidden[rows], weight.t()).div_(temperature)
     seen = _Chunk(logits, targets[rows], rows, temperature)
     part, grad = seen.loss(loss, scores[2])
     scores[0][rows], scores[1][rows] = seen.logprob, seen.entropy
@@ -168,12 +170,24 @@ def _chunk(
     return part
 
 
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """A matrix product in float32, also of low-precision matrices.
+
+    A logit that is rounded to bfloat16 has 8 bits; the sums behind it have more, and this keeps them.
+    """
+    if left.dtype == right.dtype == torch.float32:
+        return torch.mm(left, right)
+    if left.is_cuda:
+        return torch.mm(left, right, out_dtype=torch.float32)
+    return torch.mm(left.float(), right.float())
+
+
 def _add_product(total: Tensor, grad: Tensor, hidden: Tensor) -> None:
     """Add grad `[n, V]`^T hidden `[n, H]` to total `[V, H]`: chunks are summed in float32."""
     if grad.dtype == total.dtype:
         total.addmm_(grad.t(), hidden)
     else:
-        total.add_(torch.mm(grad.t(), hidden))
+        total.add_(product(grad.t(), hidden))
 
 
 class _Chunk:
@@ -227,7 +241,7 @@ class _Chunk:
             log_p = log_p[:, :shared].log_softmax(1)
             p = log_p.exp()
         head = loss.teacher_weight[:shared]
-        logits = torch.mm(loss.teacher_hidden[self.rows].to(head.dtype), head.t()).float()
+        logits = product(loss.teacher_hidden[self.rows].to(head.dtype), head.t())
         log_q = logits.div_(self.temperature).log_softmax(1)
         weight = loss.weight[self.rows].float()[:, None]
         if loss.direction == "forward":

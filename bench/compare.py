@@ -19,7 +19,7 @@ class Cost:
     Args:
         name: The contender.
         about: What was set.
-        gap: Relative distance of loss and gradients from the first contender's.
+        gap: Relative distance of loss and gradients from the first contender's; None where nothing is compared.
         flops: Operations of matrix products, convolutions and attention.
         saved: Bytes kept for the backward pass, over all micro-batches; None under gradient checkpointing.
         held: The most of them at one time.
@@ -33,7 +33,7 @@ class Cost:
 
     name: str
     about: str = ""
-    gap: float = 0.0
+    gap: float | None = None
     flops: int = 0
     saved: int | None = None
     held: int | None = None

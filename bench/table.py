@@ -35,7 +35,7 @@ def cells(cost: Cost) -> tuple[str, ...]:
         saved,
         f"{cost.tokens:.2f}" if cost.tokens else "-",
         "-" if cost.least is None else f"{cost.least:.3f}",
-        f"{cost.gap:.1e}",
+        "-" if cost.gap is None else f"{cost.gap:.1e}",
     )
 
 

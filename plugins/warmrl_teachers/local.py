@@ -57,4 +57,6 @@ class LocalTeacher(Teacher[LocalConfig]):
 
     def release(self) -> None:
         """Forget the model."""
+        if self._policy is not None:
+            self.engine.release(self._policy)
         self._policy = None

@@ -54,7 +54,7 @@ class Transformers(Sampler[TransformersConfig]):
         ]
         if not wanted:
             return [[] for _ in requests]
-        with evaluating(self.policy.packed), torch.inference_mode():
+        with evaluating(self.policy.packed), torch.inference_mode(), self.policy.autocast():
             completions = iter(self._completions(self._write(wanted)))
         return [[next(completions) for _ in request.seeds] for request in requests]
 

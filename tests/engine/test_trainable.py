@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from tiny_runs import Home, stop_after
 
 from warmrl.domain.errors import Interrupted, UsageError
+from warmrl.domain.recipe import ModelTable
+from warmrl.domain.sampler import Request
 from warmrl.domain.stages import LoRATable
 from warmrl.engine.adapters import plain_state
 from warmrl.engine.checkpoints import find
@@ -16,6 +18,8 @@ from warmrl.engine.passes import score_tokens
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.trainable import add_adapters, freeze_but
+from warmrl.packed.head import TokenLoss
+from warmrl.packed.plan import plan
 from warmrl.plugin.registry import Registry
 
 LORA = ["stage.rl.lora.rank=4", 'stage.rl.train=["language"]', 'eval.at=["rl"]']
@@ -119,3 +123,41 @@ def test_what_is_not_there_is_named():
     policy = pocket()
     freeze_but(policy, ["projector"])
     assert {part_of(name) for name, p in policy.model.named_parameters() if p.requires_grad} == {"projector"}
+
+
+def test_a_row_without_what_trains():
+    """Only the projector trains and the row has no image: there is nothing to learn, and no crash."""
+    policy = pocket()
+    freeze_but(policy, ["projector"])
+    groups = [group for group in groups_of(policy) if not group.problem.images]
+    ((row,),) = plan([policy.encode_group(group) for group in groups], token_budget=10**6)
+    policy.packed(row, TokenLoss(lambda logprob, _entropy, _rows: logprob.sum())).loss.backward()
+    found = [p.grad for p in policy.model.parameters() if p.requires_grad]
+    assert found
+    assert all(gradient is not None and not gradient.any() for gradient in found)
+
+
+def test_sampling_in_bfloat16_is_what_is_trained():
+    """Float32 weights used in bfloat16: the sampler's numbers are the training pass's, and images are computed once."""
+    from warmrl_transformers.config import TransformersConfig
+    from warmrl_transformers.sampler import Transformers
+
+    policy = pocket(table=ModelTable(path="pocket:base", dtype="bfloat16"))
+    freeze_but(policy, ["language"])
+    groups = groups_of(policy)
+    requests = [Request(group.views[0], (1, 2), max_tokens=12, temperature=1.0) for group in groups]
+    drawn = Transformers(TransformersConfig(), policy).sample(requests)
+    assert not any(module.training for module in policy.model.modules())
+    kept = len(policy.packed.features.kept)
+    for group, completions in zip(groups, drawn, strict=True):
+        group.completions = completions
+    with policy.autocast():
+        score_tokens(policy, groups, Processes(), 10**6, "found")
+    assert len(policy.packed.features.kept) == kept > 0
+    own = torch.cat([torch.tensor(one.logprobs) for completions in drawn for one in completions])
+    found = torch.cat([one.signals["found"] for group in groups for one in group.completions])
+    policy.compute = torch.float32
+    score_tokens(policy, groups, Processes(), 10**6, "exact")
+    exact = torch.cat([one.signals["exact"] for group in groups for one in group.completions])
+    assert 1e-4 < float((own - exact).abs().mean()) < 0.05
+    assert float((own - found).abs().mean()) < 0.05

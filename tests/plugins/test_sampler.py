@@ -1,5 +1,6 @@
 """The sampler: log-probabilities as in training, draws by a completion's own seed, stops and bans kept."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,7 +28,7 @@ def policy_of(family, *, stops=(STOP,)):
     return SimpleNamespace(
         packed=PackedPolicy(model), model=model, device=torch.device("cpu"), stop_ids=frozenset(stops),
         banned_ids=frozenset(BANNED), encode_prompt=lambda messages: prompts[messages[0].role],
-        decode=lambda tokens: " ".join(map(str, tokens)), prompts=prompts,
+        decode=lambda tokens: " ".join(map(str, tokens)), prompts=prompts, autocast=nullcontext,
     )  # fmt: skip
 
 

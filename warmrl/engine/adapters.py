@@ -21,7 +21,8 @@ def plain_state(model: Any) -> dict[str, Tensor]:
         if isinstance(layer, LoraLayer):
             weight = layer.get_base_layer().weight
             added: Any = layer
-            state[f"{name}.weight"] = weight + added.get_delta_weight("default").to(weight.dtype)
+            merged = weight + added.get_delta_weight("default").to(weight.dtype)
+            state[f"{name}.weight"] = merged.cpu()  # a second copy of all matrices may not fit beside the first
     return state
 
 

@@ -21,19 +21,20 @@ Rows = list[dict[str, Any]]
 
 
 def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows]) -> Rows:
-    """`make`'s rows (JSON values) for the stage's problems, a sampling block at a time; finished blocks are read back.
+    """`make`'s rows (JSON values) for the stage's problems, a sampling block a process at a time.
 
-    `make` runs in every process and must give the same rows in all. Raises `Interrupted` between blocks.
+    Finished blocks are read back. `make` runs in every process; what it gives in the first counts, so that a deadline
+    that one of them missed does not part them. Raises `Interrupted` between blocks.
     """
     rows: Rows = []
     config = stage.sampler_choice.config
     assert isinstance(config, SamplerConfig)
-    for block in blocks_of(len(stage.problems), config.block_size):
-        file = stage.folder / "blocks" / f"{block.start:06d}.jsonl"
+    for block in blocks_of(len(stage.problems), config.block_size * stage.processes.world):
+        file = stage.folder / "blocks" / f"{block.start:06d}-{block.stop:06d}.jsonl"
         if stage.processes.agree(file.exists()):
             rows += [json.loads(line) for line in file.read_bytes().splitlines()]
             continue
-        found = make([stage.problems[i] for i in block])
+        found = stage.processes.agree(make([stage.problems[i] for i in block]))
         rows += found
         if stage.processes.first:
             write_text(file, lines(found))

@@ -27,6 +27,11 @@ def launched() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def local_processes() -> int:
+    """Processes of the run on this machine, which share its memory."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def require(processes: int | None) -> None:
     """Refuse when a launcher made another number of processes than was asked for. Raises `UsageError`."""
     if launched() and processes is not None and os.environ["WORLD_SIZE"] != str(processes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from warmrl.domain.problem import Image, Message, Text, images_of
 from warmrl.domain.recipe import ModelTable
 from warmrl.engine.adapters import Unadapted, plain_state
 from warmrl.engine.checkpoints import Source
+from warmrl.engine.launch import local_processes
 from warmrl.engine.processes import tame_threads
+from warmrl.packed.features import CACHE_BYTES as FEATURE_BYTES
 from warmrl.packed.plan import Answer, EncodedGroup, Prompt
 from warmrl.packed.policy import PackedPolicy
 
@@ -48,9 +51,10 @@ class Policy:
         self.model = model.to(device)
         self.processor = processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
-        self.packed = PackedPolicy(model)
+        self.packed = PackedPolicy(model, feature_bytes=FEATURE_BYTES // local_processes())
         self.device = torch.device(device)
         self.prompts = Prompts()
+        self.compute = self.packed.head_weight.dtype
 
     @classmethod
     def load(
@@ -76,13 +80,21 @@ class Policy:
             model = family.from_pretrained(source.path, dtype=dtype, **options)
             processor = AutoProcessor.from_pretrained(source.path, **options, **pixels)
             policy = cls(model.eval().requires_grad_(trained), processor, device)
+            policy.compute = getattr(torch, table.dtype) if table else dtype
         except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
             raise UsageError(f"The checkpoint {source.path} cannot be loaded: {error}") from error
         return policy
 
     def use(self, model: Any) -> None:
         """Go on with a model that wraps this one's (adapters)."""
-        self.model, self.packed = model.to(self.device), PackedPolicy(model)
+        self.model = model.to(self.device)
+        self.packed = PackedPolicy(model, feature_bytes=FEATURE_BYTES // local_processes())
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The precision in which its weights are used: the recipe's `dtype`, whatever they are kept in."""
+        if self.compute.itemsize >= self.packed.head_weight.dtype.itemsize:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.compute)
 
     def unadapted(self) -> Policy:
         """The policy with its adapters off, for scoring: no second copy of anything."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import psutil
 import torch
 
+from warmrl.engine.launch import local_processes
 from warmrl.engine.policy import Policy
 from warmrl.packed.memory import activation_bytes, recompute
 from warmrl.packed.plan import Row
@@ -43,14 +44,17 @@ class Recompute:
     def fits(self, row: Row, optimizer: Any) -> bool:
         """Whether a row's activations fit beside what training will allocate."""
         free = free_bytes(self.policy.device)
+        trained = sum(p.numel() for p in self.policy.model.parameters() if p.requires_grad)
         if not optimizer.state:
-            free -= FIRST_UPDATE * sum(p.numel() for p in self.policy.model.parameters() if p.requires_grad)
+            free -= FIRST_UPDATE * trained
+        if torch.is_autocast_enabled(self.policy.device.type):  # it keeps low-precision copies of the weights
+            free -= torch.get_autocast_dtype(self.policy.device.type).itemsize * trained
         return activation_bytes(self.policy.packed, row) <= SHARE * free
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can still be had on a device: a GPU's, cached blocks included, or the machine's."""
+    """Memory that can still be had on a device: a GPU's, cached blocks included, or a share of the machine's."""
     if device.type != "cuda":
-        return psutil.virtual_memory().available
+        return psutil.virtual_memory().available // local_processes()
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

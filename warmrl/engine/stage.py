@@ -118,6 +118,10 @@ class Stage:
         policy.model.requires_grad_(False)
         return policy
 
+    def release(self, policy: Policy) -> None:
+        """Forget a policy that was sampled from, so that its memory can be had again."""
+        self._samplers.pop(id(policy), None)
+
     def given(self, problem: Problem, text: str) -> Group:
         """A group whose one completion is a given text (a worked answer of the data)."""
         if text not in self.tokenised:

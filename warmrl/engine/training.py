@@ -85,15 +85,16 @@ def one_update(
     """One optimizer update over packed rows. Returns sums over all processes, and the gradient norm."""
     processes, config = stage.processes, method.config
     encoded = [stage.policy.encode_group(group) for group in groups]
-    steps = plan(encoded, token_budget=config.token_budget, ranks=processes.world, share=stage.policy.packed.share)
+    share = stage.policy.packed.share
+    steps = plan(encoded, token_budget=config.token_budget, ranks=processes.world, rank=processes.rank, share=share)
     sums: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "trained": 0.0}
     optimizer.zero_grad(set_to_none=True)
     for number, rows in enumerate(steps):
         row = rows[processes.rank].to(processes.device)
-        stage.recompute.prepare(row, optimizer)
         waiting = processes.world > 1 and number + 1 < len(steps)
         with processes.accelerator.no_sync(packed) if waiting else nullcontext():
             with processes.accelerator.autocast():
+                stage.recompute.prepare(row, optimizer)
                 output = packed(row, method.loss(row))
             processes.accelerator.backward(output.loss * (0.0 if row.is_dummy else float(processes.world)))
         if not row.is_dummy:

@@ -215,7 +215,7 @@ def attention(
     """The attention function that transformers calls: packed under a plan, its own `sdpa` without one.
 
     The plan comes with the forward call's keyword arguments, which decoder layers hand on, also when gradient
-    checkpointing runs them again. Dropout and a sliding window never meet a plan (`families.why_unshared`).
+    checkpointing runs them again. Dropout and a sliding window never meet a plan (`support.why_unshared`).
     """
     if plan is None:
         return sdpa_attention_forward(

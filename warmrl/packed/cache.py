@@ -95,6 +95,7 @@ class Cache:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
         """Add a step's keys and values `[R, kv heads, 1, d]`; attend to prompt and past: `[R, 1, heads, d]`."""
+        query, key = query.to(value.dtype), key.to(value.dtype)  # rotary positions leave float32 under autocast
         (_, heads, _, width), kv_heads = query.shape, key.shape[1]
         groups, size, repeats = self.groups, self.size, heads // kv_heads
         if self.mask is None:

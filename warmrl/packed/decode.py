@@ -79,5 +79,5 @@ class _Prefill:
         self.states: list[Tensor] = []
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
-        self.states.append(torch.cat([key, value]).permute(2, 0, 1, 3))
+        self.states.append(torch.cat([key.to(value.dtype), value]).permute(2, 0, 1, 3))
         return self.plan.attend(layer, query, key, value, scaling)

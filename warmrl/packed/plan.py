@@ -153,7 +153,9 @@ class _Piece:
         return self.tokens + pairs / PAIRS_PER_TOKEN
 
 
-def plan(groups: Sequence[EncodedGroup], *, token_budget: int, ranks: int = 1, share: bool = True) -> list[list[Row]]:
+def plan(
+    groups: Sequence[EncodedGroup], *, token_budget: int, ranks: int = 1, rank: int | None = None, share: bool = True
+) -> list[list[Row]]:
     """Pack groups into rows: `[micro-step][rank]`, every rank with as many rows as the others.
 
     A group stays in one row unless it is over the budget; then it is split and its prompt computed again. A single
@@ -163,6 +165,7 @@ def plan(groups: Sequence[EncodedGroup], *, token_budget: int, ranks: int = 1, s
         groups: What one optimizer update trains on, over all ranks.
         token_budget: Most tokens in a row.
         ranks: Processes that share the work.
+        rank: Whose rows get their columns (they may be large); None: all.
         share: False gives one completion per row (models whose attention cannot share a prompt; the reference).
     """
     pieces = [piece for index, group in enumerate(groups) for piece in _pieces(index, group, token_budget, share)]
@@ -170,7 +173,7 @@ def plan(groups: Sequence[EncodedGroup], *, token_budget: int, ranks: int = 1, s
         return []
     bins = _bins(pieces, token_budget, ranks) if share else [[piece] for piece in pieces]
     bins.sort(key=lambda held: -sum(piece.cost for piece in held))
-    rows = [_row(held) for held in bins]
+    rows = [_row(held, with_columns=rank is None or number % ranks == rank) for number, held in enumerate(bins)]
     if ranks > 1:
         rows = _keep_in_step(rows, pieces, ranks)
     return [rows[start : start + ranks] for start in range(0, len(rows), ranks)]
@@ -220,7 +223,7 @@ def _bins(pieces: Sequence[_Piece], token_budget: int, ranks: int) -> list[list[
     return [held for held in bins if held]
 
 
-def _row(pieces: Sequence[_Piece]) -> Row:
+def _row(pieces: Sequence[_Piece], *, with_columns: bool = True) -> Row:
     """Lay pieces out in one sequence, in the order of their groups."""
     pieces = sorted(pieces, key=lambda piece: (piece.group, piece.answers[0][0]))
     ids, blocks, starts, ends, at = [], [], [], [], 0
@@ -248,7 +251,7 @@ def _row(pieces: Sequence[_Piece]) -> Row:
         targets=torch.cat([answer.ids for answer in answers])[trained],
         owner=torch.stack([group, number, place], 1),
         answers=tuple((*owner, count) for owner, count in zip(owners, counts, strict=True)),
-        columns=_columns(answers, trained),
+        columns=_columns(answers, trained) if with_columns else {},
     )
 
 

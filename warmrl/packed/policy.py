@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ class PackedPolicy(nn.Module):
         if share and self.unshared_because:
             raise ValueError(f"completions cannot share their prompt here: {self.unshared_because}")
         self.share = self.unshared_because is None if share is None else share
+        self.training = model.training  # a sampler gives the whole back as it finds this
 
     @property
     def base(self) -> Any:
@@ -77,7 +79,12 @@ class PackedPolicy(nn.Module):
         """Log-probabilities, entropies and the loss of a row's scored tokens. A dummy row's loss is zero."""
         if row.is_dummy:
             loss = TokenLoss(lambda logprob, _entropy, _rows: 0.0 * logprob.sum())
-        return score_tokens(self.hidden(row), self.head_weight, row.targets, loss, temperature=temperature)
+        output = score_tokens(self.hidden(row), self.head_weight, row.targets, loss, temperature=temperature)
+        if loss is None or not torch.is_grad_enabled() or output.loss.requires_grad:
+            return output
+        # What trains (a vision tower alone) has no part in this row; a backward pass must reach it all the same.
+        nothing = [0.0 * parameter.sum() for parameter in self.parameters() if parameter.requires_grad]
+        return replace(output, loss=output.loss + sum(nothing)) if nothing else output
 
     def hidden(self, row: Row) -> Tensor:
         """`[N, H]` the hidden states that predict the row's scored tokens."""

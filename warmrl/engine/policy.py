@@ -92,7 +92,7 @@ class Policy:
 
     def autocast(self) -> AbstractContextManager[None]:
         """The precision in which its weights are used: the recipe's `dtype`, whatever they are kept in."""
-        if self.compute.itemsize >= self.packed.head_weight.dtype.itemsize:
+        if self.compute in (torch.float32, self.packed.head_weight.dtype):
             return nullcontext()
         return torch.autocast(self.device.type, self.compute)
 

@@ -76,10 +76,8 @@ def step(settings: Any) -> Case:
         from bench.contenders.trl_trainers import GRPOStep
 
         contenders.append(GRPOStep(subject, rollouts))
-    case = Case("GRPO step", f"real sampling and training, {describe(rollouts)}; the draws differ, the lengths do not")
-    for one in contenders:
-        case.costs.append(Cost(one.name, one.about, rollouts=rollouts.rollouts, trained=rollouts.trained))
-    time_all(case, contenders, min(settings.repeats, 2), subject.device)
+    what = f"real sampling and training, {describe(rollouts)}; the draws differ, the lengths do not"
+    case = raced("GRPO step", what, contenders, settings, subject.device)
     case.ask("time, TRL / warmrl", PACKED, MATCHED, lambda c: c.best, 3.0, "time")
     return case
 
@@ -89,11 +87,17 @@ def sampler(settings: Any) -> Case:
     subject = settings.shape.build(MANY, settings.scale, 1)
     rollouts = canned(MANY, subject.words, settings.scale)
     contenders = [PackedSampler(subject, rollouts), Generate(subject, rollouts)]
-    case = Case("sampler", f"sampling alone, {describe(rollouts)}")
-    for one in contenders:
-        case.costs.append(Cost(one.name, one.about, rollouts=rollouts.rollouts, trained=rollouts.trained))
-    time_all(case, contenders, min(settings.repeats, 2), subject.device)
+    case = raced("sampler", f"sampling alone, {describe(rollouts)}", contenders, settings, subject.device)
     case.ask("sampled tokens/s, warmrl / generate", PACKED, GENERATE, lambda c: c.best, 2.0, "time")
+    return case
+
+
+def raced(name: str, what: str, contenders: Sequence[Any], settings: Any, device: str) -> Case:
+    """A case of times alone: what is drawn differs between contenders, so there is no gradient to compare."""
+    case = Case(name, what)
+    for one in contenders:
+        case.costs.append(Cost(one.name, one.about, rollouts=one.rollouts.rollouts, trained=one.rollouts.trained))
+    time_all(case, contenders, settings.repeats, device)
     return case
 
 

@@ -48,7 +48,9 @@ def sampled(policy: Policy, rollouts: Canned) -> list[Group]:
         for number, (problem, group) in enumerate(zip(rollouts.problems, rollouts.answers, strict=True))
         for i, answer in enumerate(group)
     ]
-    drawn = iter(Transformers(TransformersConfig(), policy).sample(requests))
+    sampler = Transformers(TransformersConfig(), None)
+    sampler.sync(policy)
+    drawn = iter(sampler.sample(requests))
     pairs = zip(rollouts.problems, rollouts.answers, strict=True)
     return [Group(problem, [one for _ in answers for one in next(drawn)]) for problem, answers in pairs]
 

@@ -5,7 +5,15 @@ import pluggy
 from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice, Config, DatasetChoice, RewardChoice, TeacherChoice
 from warmrl.domain.dataset import Dataset, DatasetConfig
-from warmrl.domain.errors import DataError, PluginError, RecipeError, StorageError, UsageError, WarmrlError
+from warmrl.domain.errors import (
+    DataError,
+    PluginError,
+    RecipeError,
+    ServiceError,
+    StorageError,
+    UsageError,
+    WarmrlError,
+)
 from warmrl.domain.group import Completion, Group
 from warmrl.domain.method import Curator, Method
 from warmrl.domain.metric import Metric
@@ -50,6 +58,7 @@ __all__ = [
     "Sample",
     "Sampler",
     "SamplerConfig",
+    "ServiceError",
     "StageConfig",
     "StorageError",
     "Teacher",

@@ -57,6 +57,4 @@ class LocalTeacher(Teacher[LocalConfig]):
 
     def release(self) -> None:
         """Forget the model."""
-        if self._policy is not None:
-            self.engine.release(self._policy)
         self._policy = None

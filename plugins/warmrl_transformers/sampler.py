@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,12 +34,17 @@ class Wanted:
 
 
 class Transformers(Sampler[TransformersConfig]):
-    """Samples with the policy's own model; weights are shared, so there is nothing to sync.
+    """Samples with the policy's own model: there are no weights to sync.
 
     The t-th draw of a completion is the t-th number of a Philox generator with the completion's seed, taken
     through the inverse of the cumulative distribution. So a completion does not depend on what else is in the
     batch, up to the rounding of the model's matrix products.
     """
+
+    shares_weights: ClassVar[bool] = True
+
+    def sync(self, policy: Any) -> None:
+        self.policy = policy
 
     def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
         wanted = [

@@ -146,7 +146,9 @@ def test_sampling_in_bfloat16_is_what_is_trained():
     freeze_but(policy, ["language"])
     groups = groups_of(policy)
     requests = [Request(group.views[0], (1, 2), max_tokens=12, temperature=1.0) for group in groups]
-    drawn = Transformers(TransformersConfig(), policy).sample(requests)
+    sampler = Transformers(TransformersConfig(), None)
+    sampler.sync(policy)
+    drawn = sampler.sample(requests)
     assert not any(module.training for module in policy.model.modules())
     kept = len(policy.packed.features.kept)
     for group, completions in zip(groups, drawn, strict=True):

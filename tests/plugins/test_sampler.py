@@ -37,7 +37,9 @@ def request(name, seeds, tokens=24, **how):
 
 
 def sample(policy, *requests, **config):
-    return Transformers(TransformersConfig(**config), policy).sample(requests)
+    sampler = Transformers(TransformersConfig(**config), None)
+    sampler.sync(policy)
+    return sampler.sample(requests)
 
 
 REQUESTS = [request(i, range(10 * i, 10 * i + 3 + i)) for i in range(4)]

@@ -25,6 +25,13 @@ class DataError(UsageError):
     """A dataset cannot be read: the message names the file, the row and the rule."""
 
 
+class ServiceError(WarmrlError):
+    """Something outside the run (a sampler's or a teacher's server) is late, dead or talks nonsense.
+
+    The policy is whole when it comes: a checkpoint is published, and the same command goes on from it.
+    """
+
+
 class StorageError(WarmrlError):
     """A write failed (disk full, I/O error); what was published before is intact."""
 

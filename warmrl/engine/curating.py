@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from warmrl.domain.errors import Interrupted
 from warmrl.domain.problem import Problem
-from warmrl.domain.sampler import SamplerConfig
 from warmrl.engine.entries import CURATED
 from warmrl.engine.sampling import blocks_of
 from warmrl.engine.storage import write_json, write_text
@@ -27,9 +26,7 @@ def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows]) -> Rows:
     that one of them missed does not part them. Raises `Interrupted` between blocks.
     """
     rows: Rows = []
-    config = stage.sampler_choice.config
-    assert isinstance(config, SamplerConfig)
-    for block in blocks_of(len(stage.problems), config.block_size * stage.processes.world):
+    for block in blocks_of(len(stage.problems), stage.sampling.block_size * stage.processes.world):
         file = stage.folder / "blocks" / f"{block.start:06d}-{block.stop:06d}.jsonl"
         if stage.processes.agree(file.exists()):
             rows += [json.loads(line) for line in file.read_bytes().splitlines()]

@@ -19,12 +19,13 @@ from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import EvalTable
 from warmrl.domain.reward import Reward
 from warmrl.domain.sample import Sample
-from warmrl.domain.sampler import Sampler
+from warmrl.domain.sampler import Request
 from warmrl.engine.entries import DONE_EVALUATION
+from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import seed_of
 from warmrl.engine.samples import SAMPLES
-from warmrl.engine.sampling import asked, blocks_of, request
+from warmrl.engine.sampling import Sampling, asked, blocks_of, request
 from warmrl.engine.storage import storing, write_text
 
 
@@ -41,35 +42,36 @@ class Evaluation:
     stopping: Callable[[], int]
     on_block: Callable[[int, int], None]
 
-    def sample(self, sampler: Sampler[Any]) -> None:
+    def sample(self, sampling: Sampling, policy: Policy) -> None:
         """Make the blocks that are missing, then put all together. Raises `Interrupted` between blocks."""
-        work = [(kind, block) for kind in ("greedy", "sampled") for block in self.blocks(sampler)]
-        for number, (kind, block) in enumerate(work):
-            file = self.block_file(kind, block)
-            if number % self.processes.world == self.processes.rank and not file.exists():
-                rows = self.make(kind, block, sampler)
-                write_text(file, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
-            self.on_block(number + 1, len(work))
-            if signal := self.stopping():
-                raise Interrupted(
-                    f"Stopped by signal {signal} during an evaluation; finished blocks are kept, and the same command "
-                    "goes on with the next one.",
-                    128 + signal,
-                )
+        blocks = blocks_of(len(self.problems), sampling.block_size)
+        work = [(kind, block) for kind in ("greedy", "sampled") for block in blocks]
+        with sampling.on(policy) as sample:
+            for number, (kind, block) in enumerate(work):
+                file = self.block_file(kind, block)
+                if number % self.processes.world == self.processes.rank and not file.exists():
+                    rows = self.make(kind, block, sample)
+                    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+                    write_text(file, "".join(lines))
+                self.on_block(number + 1, len(work))
+                if signal := self.stopping():
+                    raise Interrupted(
+                        f"Stopped by signal {signal} during an evaluation; finished blocks are kept, and the same "
+                        "command goes on with the next one.",
+                        128 + signal,
+                    )
         self.processes.wait()
         if self.processes.first:
             self.join([self.block_file(kind, block) for kind, block in work])
         self.processes.wait()
 
-    def blocks(self, sampler: Sampler[Any]) -> list[range]:
-        """The fixed blocks of problems."""
-        return blocks_of(len(self.problems), sampler.config.block_size)
-
     def block_file(self, kind: str, block: range) -> Path:
         """Where a block's rows are."""
         return self.folder / "blocks" / f"{kind}-{block.start:06d}.jsonl"
 
-    def make(self, kind: str, block: range, sampler: Sampler[Any]) -> Iterator[dict[str, Any]]:
+    def make(
+        self, kind: str, block: range, sample: Callable[[Sequence[Request]], list[list[Completion]]]
+    ) -> Iterator[dict[str, Any]]:
         """Sample and grade one block: a row per completion."""
         count = 1 if kind == "greedy" else self.table.samples
         groups = [Group(self.problems[i], [], (asked(self.problems[i], self.style),)) for i in block]
@@ -79,7 +81,7 @@ class Evaluation:
             return seed_of(self.table.seed, "evaluation", problem.id, index)
 
         requests = [request(g, count, seed, max_tokens=self.table.max_tokens, temperature=temperature) for g in groups]
-        for group, completions in zip(groups, sampler.sample(requests), strict=True):
+        for group, completions in zip(groups, sample(requests), strict=True):
             verdicts = self.grader.score(group.problem, [one.text for one in completions])
             for index, (one, verdict) in enumerate(zip(completions, verdicts, strict=True)):
                 yield {"kind": kind, **asdict(self.graded(group.problem, index, one, verdict)), **per_token(one)}

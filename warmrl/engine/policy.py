@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from pathlib import Path
@@ -55,6 +55,7 @@ class Policy:
         self.device = torch.device(device)
         self.prompts = Prompts()
         self.compute = self.packed.head_weight.dtype
+        self.folder: Path | None = None  # where it was loaded from
 
     @classmethod
     def load(
@@ -81,6 +82,7 @@ class Policy:
             processor = AutoProcessor.from_pretrained(source.path, **options, **pixels)
             policy = cls(model.eval().requires_grad_(trained), processor, device)
             policy.compute = getattr(torch, table.dtype) if table else dtype
+            policy.folder = Path(source.path)
         except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
             raise UsageError(f"The checkpoint {source.path} cannot be loaded: {error}") from error
         return policy
@@ -156,6 +158,14 @@ class Policy:
         """A group as the packed forward takes it; signals become per-token columns."""
         prompts = tuple(self.encode_prompt(view) for view in group.views)
         return EncodedGroup(prompts, tuple(encode_completion(one) for one in group.completions))
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every weight under the name that a transformers checkpoint gives it, adapters added in; all processes go
+        through it together.
+        """
+        state = self.model.state_dict() if self.model is self.packed.base else plain_state(self.model)
+        for name in sorted(state):
+            yield name, state[name].detach()
 
     def save(self, folder: Path) -> None:
         """Write a plain transformers checkpoint with its processor; adapters are added in, and kept in `adapter`."""

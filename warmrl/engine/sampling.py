@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from warmrl.domain.answer import AnswerStyle
+from warmrl.domain.config import Choice
+from warmrl.domain.errors import ServiceError
 from warmrl.domain.group import Completion, Group
 from warmrl.domain.problem import Message, Problem, Text
 from warmrl.domain.sampler import Request, Sampler, SamplerConfig
+from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import seed_of
+from warmrl.plugin.registry import Registry
 
 
 def asked(problem: Problem, style: AnswerStyle) -> tuple[Message, ...]:
@@ -27,26 +34,96 @@ def blocks_of(count: int, size: int) -> list[range]:
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def sample_groups(
-    sampler: Sampler[Any],
-    groups: Sequence[Group],
-    samples: int,
-    seed: Callable[[Problem, int], int],
-    processes: Processes,
-    **sampling: Any,
-) -> list[Group]:
-    """Fill `groups` with `samples` completions each of their first view; every process ends with all of them."""
-    config = sampler.config
-    assert isinstance(config, SamplerConfig)
-    mine: list[tuple[int, list[list[Completion]]]] = []
-    for number, block in enumerate(blocks_of(len(groups), config.block_size)):
-        if number % processes.world == processes.rank:
-            requests = [request(groups[i], samples, seed, **sampling) for i in block]
-            mine.append((block.start, sampler.sample(requests)))
-    for start, drawn in processes.gather(mine):
-        for offset, completions in enumerate(drawn):
-            groups[start + offset].completions = completions
-    return list(groups)
+class Sampling:
+    """The run's sampler, made when it is first needed, on whichever policy is asked for."""
+
+    def __init__(self, choice: Choice, registry: Registry, processes: Processes) -> None:
+        self.choice, self.registry, self.processes = choice, registry, processes
+
+    @cached_property
+    def sampler(self) -> Sampler[Any]:
+        """The recipe's sampler."""
+        return self.registry.instance(self.choice, self.processes)
+
+    @property
+    def block_size(self) -> int:
+        """Prompts sampled together."""
+        assert isinstance(self.choice.config, SamplerConfig)
+        return self.choice.config.block_size
+
+    @contextmanager
+    def on(self, policy: Policy) -> Iterator[Callable[[Sequence[Request]], list[list[Completion]]]]:
+        """What samples from a policy as it is now; its answers are checked."""
+        self.sampler.sync(policy)
+        try:
+            yield lambda requests: checked(self.sampler.sample(requests), requests, self.choice.use)
+        finally:
+            self.sampler.rest()
+
+    def groups(
+        self,
+        policy: Policy,
+        groups: Sequence[Group],
+        samples: int,
+        seed: Callable[[Problem, int], int],
+        **sampling: Any,
+    ) -> list[Group]:
+        """Fill `groups` with `samples` completions each of their first view; every process ends with all of them.
+
+        Raises `ServiceError` in all processes when it comes up in one.
+        """
+        mine: list[tuple[int, list[list[Completion]]] | str] = []
+        with self.on(policy) as sample:
+            try:
+                for number, block in enumerate(blocks_of(len(groups), self.block_size)):
+                    if number % self.processes.world == self.processes.rank:
+                        requests = [request(groups[i], samples, seed, **sampling) for i in block]
+                        mine.append((block.start, sample(requests)))
+            except ServiceError as error:
+                mine.append(str(error))
+            found = self.processes.gather(mine)
+        for one in found:
+            if isinstance(one, str):
+                raise ServiceError(one)
+            for offset, completions in enumerate(one[1]):
+                groups[one[0] + offset].completions = completions
+        return list(groups)
+
+    def close(self) -> None:
+        """Release the sampler, if there is one."""
+        if "sampler" in self.__dict__:
+            self.sampler.close()
+
+
+def checked(drawn: list[list[Completion]], requests: Sequence[Request], use: str) -> list[list[Completion]]:
+    """What a sampler gave, if it is what was asked for. Raises `ServiceError`: nothing is trained on less."""
+    asked_for, given = [len(one.seeds) for one in requests], [len(one) for one in drawn]
+    if asked_for != given:
+        raise ServiceError(
+            f"The sampler `{use}` gave {given[:8]} completions for the prompts of a block, and {asked_for[:8]} were "
+            "asked for; nothing was trained on them."
+        )
+    for one, completions in zip(requests, drawn, strict=True):
+        for completion in completions:
+            reason = wrong(completion, one.max_tokens)
+            if reason:
+                raise ServiceError(f"The sampler `{use}` gave a completion {reason}; nothing was trained on it.")
+    return drawn
+
+
+def wrong(completion: Completion, longest: int) -> str | None:
+    """What is wrong with a completion; None when nothing is."""
+    count = len(completion.tokens)
+    if not 0 < count <= longest:
+        return f"of {count} tokens, and 1 to {longest} were asked for"
+    for name, values in (("log-probabilities", completion.logprobs), ("entropies", completion.entropies)):
+        if values is None:
+            continue
+        if len(values) != count:
+            return f"of {count} tokens with {len(values)} {name}"
+        if not all(math.isfinite(value) for value in values):
+            return f"whose {name} are not all finite numbers"
+    return None
 
 
 def request(group: Group, samples: int, seed: Callable[[Problem, int], int], **sampling: Any) -> Request:

@@ -17,7 +17,6 @@ from warmrl.domain.group import Completion, Group
 from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import ModelTable
 from warmrl.domain.reward import Reward
-from warmrl.domain.sampler import Sampler
 from warmrl.domain.stages import MethodConfig, StageConfig
 from warmrl.engine.checkpoints import find
 from warmrl.engine.journal import Journal
@@ -25,7 +24,7 @@ from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import epoch_slice, generator
 from warmrl.engine.recompute import Recompute
-from warmrl.engine.sampling import asked, completion_seed, sample_groups
+from warmrl.engine.sampling import Sampling, asked, completion_seed
 from warmrl.engine.scoring import Rewards
 from warmrl.plugin.registry import Registry
 
@@ -47,7 +46,7 @@ class Stage:
     style: AnswerStyle
     rewards: Rewards
     grader: Reward[Any]
-    sampler_choice: Choice
+    sampling: Sampling
     model: ModelTable
     processes: Processes
     registry: Registry
@@ -62,7 +61,6 @@ class Stage:
     tokenised: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._samplers: dict[int, Sampler[Any]] = {}
         self._timing: dict[str, Any] = {}
         self.metrics = Journal(self.folder / "metrics.jsonl")
         self.timings = Journal(self.folder / "timings.jsonl")
@@ -101,13 +99,9 @@ class Stage:
         self, policy: Policy, problems: Sequence[Problem], samples: int, purpose: str, step: int = 0, **sampling: Any
     ) -> list[Group]:
         """Completions of any policy, by the recipe's sampler; draws depend on purpose, step, problem and index."""
-        if id(policy) not in self._samplers:
-            self._samplers[id(policy)] = self.registry.instance(self.sampler_choice, policy)
-        sampler = self._samplers[id(policy)]
-        sampler.sync()
         groups = [Group(problem, [], (asked(problem, self.style),)) for problem in problems]
         seed = completion_seed(self.seed, self.name, purpose, step)
-        return sample_groups(sampler, groups, samples, seed, self.processes, **sampling)
+        return self.sampling.groups(policy, groups, samples, seed, **sampling)
 
     def load_policy(self, path: str, revision: str | None = None) -> Policy:
         """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge)."""
@@ -117,10 +111,6 @@ class Stage:
         )
         policy.model.requires_grad_(False)
         return policy
-
-    def release(self, policy: Policy) -> None:
-        """Forget a policy that was sampled from, so that its memory can be had again."""
-        self._samplers.pop(id(policy), None)
 
     def given(self, problem: Problem, text: str) -> Group:
         """A group whose one completion is a given text (a worked answer of the data)."""

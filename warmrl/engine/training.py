@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from warmrl.domain.errors import ServiceError
 from warmrl.domain.group import Group
 from warmrl.domain.stages import MethodConfig
-from warmrl.engine.checkpointing import border, refuse_non_finite, resume
+from warmrl.engine.checkpointing import border, publish, refuse_non_finite, resume
 from warmrl.engine.passes import bare, score_tokens
 from warmrl.packed.plan import plan
 
@@ -36,7 +37,7 @@ def train(stage: Stage, method: Method[Any]) -> None:
     total = method.total_steps()
     for step in range(start, total):
         clock = Clock()
-        groups = method.groups(step)
+        groups = drawn(stage, method, optimizer, step)
         clock.lap("rollout")
         row = update(stage, method, packed, optimizer, groups, step, clock)
         done = stage.processes.agree(method.after_step(step))
@@ -45,6 +46,18 @@ def train(stage: Stage, method: Method[Any]) -> None:
         border(stage, step + 1, optimizer, method, last)
         if done:
             break
+
+
+def drawn(stage: Stage, method: Method[Any], optimizer: Any, step: int) -> list[Group]:
+    """A step's groups; when what makes them is gone, what was learnt so far is kept first."""
+    try:
+        return method.groups(step)
+    except ServiceError as error:
+        if step:
+            publish(stage, step, optimizer, method)
+        raise ServiceError(
+            f"{error} Stage `{stage.name}` ends at step {step}; the same command goes on from it."
+        ) from error
 
 
 def adamw(stage: Stage, config: MethodConfig) -> torch.optim.AdamW:

@@ -18,6 +18,7 @@ from warmrl.engine.processes import Processes
 from warmrl.engine.progress import Progress
 from warmrl.engine.randomness import generator
 from warmrl.engine.recipe_rules import stage_config
+from warmrl.engine.sampling import Sampling
 from warmrl.engine.scoring import Rewards
 from warmrl.engine.stage import Stage
 from warmrl.engine.storage import write_json
@@ -41,6 +42,7 @@ class Workshop:
         self.processes = Processes(self.recipe.model.dtype)
         self.style = self.registry.instance(self.recipe.answer)
         self.rewards = Rewards(self.recipe.reward, self.style, self.registry)
+        self.sampling = Sampling(self.recipe.sampler, self.registry, self.processes)
         self.grader = self.registry.instance(self.recipe.grader, self.style)
         self._evaluated: tuple[str, Policy] | None = None
 
@@ -51,6 +53,7 @@ class Workshop:
         for the GIL (torch 2.13): the process would never end.
         """
         self.forget()
+        self.sampling.close()
         self.rewards.close()
         self.grader.close()
 
@@ -97,7 +100,7 @@ class Workshop:
             style=self.style,
             rewards=self.rewards,
             grader=self.grader,
-            sampler_choice=recipe.sampler,
+            sampling=self.sampling,
             model=recipe.model,
             processes=self.processes,
             registry=self.registry,
@@ -135,7 +138,7 @@ class Workshop:
         evaluation = Evaluation(
             folder, problems, self.style, self.grader, self.recipe.eval, self.processes, self.stopping, on_block
         )
-        evaluation.sample(self.registry.instance(self.recipe.sampler, self._evaluated[1]))
+        evaluation.sample(self.sampling, self._evaluated[1])
 
 
 def spent(stage: Stage, began: float) -> float:

@@ -25,6 +25,12 @@ class SamplerContract(PluginContract):
     """Questions that the policy's tokenizer can read."""
     max_tokens: ClassVar[int] = 12
 
+    def processes(self) -> Any:
+        """The processes of the run: this one alone."""
+        from warmrl.engine.processes import Processes
+
+        return Processes()
+
     def policy(self) -> Any:
         """The policy to sample from: the pocket's base by default."""
         from warmrl.engine.checkpoints import find
@@ -35,9 +41,10 @@ class SamplerContract(PluginContract):
     @pytest.fixture(scope="class")
     def sampler(self) -> Iterator[Any]:
         """The sampler under test, closed afterwards."""
-        sampler = self.registration().load()(self.config(), self.policy())
-        sampler.sync()
+        sampler = self.registration().load()(self.config(), self.processes())
+        sampler.sync(self.policy())
         yield sampler
+        sampler.rest()
         sampler.close()
 
     def request_of(self, question: str, *seeds: int, temperature: float = 1.0) -> Request:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -26,3 +26,8 @@ class GRPOConfig(MethodConfig):
     """Divide advantages by the group's standard deviation (GRPO); false leaves them centred (Dr. GRPO)."""
     reference_kl: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the k3 divergence to the stage's starting policy. 0: DAPO and TRL 1.16; EasyR1 has 0.01."""
+    importance: Literal["truncated", "sequence", "off"] = "truncated"
+    """Weighs the advantages where the sampler has weights of its own (vLLM) by how much likelier the policy was to
+    sample them: each token for itself, the product over its completion (one more scoring pass), or not at all."""
+    importance_cap: Annotated[float, Field(ge=1)] = 2.0
+    """The largest such weight. 2: TRL's when it took up truncated importance sampling (trl#3867); TRL 1.16 has 3."""

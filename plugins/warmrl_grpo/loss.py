@@ -2,11 +2,13 @@
 
 With r_t = pi(y_t) / pi_old(y_t) and advantage A:
 
-    L = -sum_t w_t [ min(r_t A, clip(r_t, 1 - clip_low, 1 + clip_high) A) ]  + reference_kl * sum_t w_t k3_t
+    L = -sum_t w_t i_t [ min(r_t A, clip(r_t, 1 - clip_low, 1 + clip_high) A) ]  + reference_kl * sum_t w_t k3_t
     k3_t = exp(log ref_t - log pi_t) - (log ref_t - log pi_t) - 1
 
-and where A < 0 the bracket is not below dual_clip * A. Sources: Shao et al. 2024 (arXiv:2402.03300); clip-higher: Yu
-et al. 2025 (DAPO, arXiv:2503.14476); dual clip: Ye et al. 2020 (arXiv:1912.09729); k3: Schulman 2020.
+and where A < 0 the bracket is not below dual_clip * A. The importance weight i_t (`importance.py`) is 1 where a policy
+samples for itself. Log-probabilities are at temperature 1, whatever the rollouts' temperature. Sources: Shao et al.
+2024 (arXiv:2402.03300); clip-higher: Yu et al. 2025 (DAPO, arXiv:2503.14476); dual clip: Ye et al. 2020
+(arXiv:1912.09729); k3: Schulman 2020.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ def grpo_loss(
     dual_clip: float | None = None,
     reference_logprob: Tensor | None = None,
     reference_kl: float = 0.0,
+    importance: Tensor | None = None,
 ) -> Tensor:
     """The loss summed over tokens.
 
@@ -42,11 +45,14 @@ def grpo_loss(
         dual_clip: Bound on the objective of negative advantages, in advantages; None for none.
         reference_logprob: `[n]` log-probability under the reference; needed when `reference_kl` > 0.
         reference_kl: Weight of the k3 divergence to the reference.
+        importance: `[n]` importance weights, held constant; None: all 1.
     """
     ratio = torch.exp((logprob - old_logprob).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
     objective = torch.minimum(ratio * advantage, ratio.clamp(1 - clip_low, 1 + clip_high) * advantage)
     if dual_clip is not None:
         objective = torch.where(advantage < 0, torch.maximum(objective, dual_clip * advantage), objective)
+    if importance is not None:
+        objective = importance * objective
     loss = -(weight * objective).sum()
     if reference_kl and reference_logprob is not None:
         gap = (reference_logprob - logprob).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)

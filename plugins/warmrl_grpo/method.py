@@ -11,6 +11,7 @@ from warmrl.api import Group, Method
 from warmrl.engine.api import HeadOutput, Row, Stage, TokenLoss, score_tokens
 from warmrl_grpo.advantage import group_advantages
 from warmrl_grpo.config import GRPOConfig
+from warmrl_grpo.importance import importance_weights
 from warmrl_grpo.loss import clipped, grpo_loss
 
 
@@ -44,6 +45,22 @@ class GRPO(Method[GRPOConfig]):
         """A group of equal rewards has no advantage, so no gradient unless the reference pulls."""
         return self.config.reference_kl > 0 or any(one.signals["advantage"] for one in group.completions)
 
+    def needs_old_logprobs(self, groups: Sequence[Group]) -> bool:
+        """A sequence's importance weight is known only when all its tokens are scored, before the update."""
+        apart = any("sampler_logprob" in one.signals for group in groups for one in group.completions)
+        return super().needs_old_logprobs(groups) or (apart and self.config.importance == "sequence")
+
+    def importance(self, batch: Row, old: Tensor, rows: slice = slice(None)) -> Tensor | None:
+        """`[n]` importance weights of some of a row's tokens; `old` are theirs under the policy that sampled them."""
+        config, sampler = self.config, batch.columns.get("sampler_logprob")
+        if sampler is None or config.importance == "off":
+            return None
+        if config.importance == "truncated":
+            return importance_weights(old, sampler[rows], cap=config.importance_cap)
+        lengths = [count for _, _, count in batch.answers]
+        whole = importance_weights(batch.columns["old_logprob"], sampler, cap=config.importance_cap, lengths=lengths)
+        return whole[rows]
+
     def loss(self, batch: Row) -> TokenLoss:
         """The clipped objective; with one update per rollout the old policy is the policy itself."""
         config, columns = self.config, batch.columns
@@ -59,18 +76,27 @@ class GRPO(Method[GRPOConfig]):
             old = columns["old_logprob"][rows] if "old_logprob" in columns else logprob.detach()
             reference = columns["reference_logprob"][rows] if "reference_logprob" in columns else None
             advantage, weight = columns["advantage"][rows], columns["weight"][rows]
-            return loss(logprob, old, advantage, weight, reference_logprob=reference)
+            importance = self.importance(batch, old, rows)
+            return loss(logprob, old, advantage, weight, reference_logprob=reference, importance=importance)
 
         return TokenLoss(fn)
 
     def token_metrics(self, batch: Row, output: HeadOutput) -> dict[str, float]:
-        """The share of clipped tokens, and the divergence to the old policy (k1), when there are several updates."""
-        if "old_logprob" not in batch.columns:
-            return {}
-        old, advantage = batch.columns["old_logprob"], batch.columns["advantage"]
-        low, high = self.config.clip_low, self.config.clip_high
-        share = clipped(output.logprob, old, advantage, clip_low=low, clip_high=high)
-        return {"clipped": float(share.sum()), "old_kl": float((old - output.logprob).sum())}
+        """The share of clipped tokens and the divergence to the old policy (k1), when that was scored.
+
+        Of a sampler with weights of its own, the mean importance weight and the share of tokens whose was capped.
+        """
+        out: dict[str, float] = {}
+        old, advantage = batch.columns.get("old_logprob", output.logprob), batch.columns["advantage"]
+        if "old_logprob" in batch.columns:
+            low, high = self.config.clip_low, self.config.clip_high
+            share = clipped(output.logprob, old, advantage, clip_low=low, clip_high=high)
+            out |= {"clipped": float(share.sum()), "old_kl": float((old - output.logprob).sum())}
+        importance = self.importance(batch, old)
+        if importance is not None:
+            capped = importance >= self.config.importance_cap
+            out |= {"importance": float(importance.sum()), "importance_capped": float(capped.sum())}
+        return out
 
     def metrics(self, groups: Sequence[Group]) -> dict[str, float]:
         """How many groups had no signal (all rewards equal)."""

@@ -49,6 +49,13 @@ class Method(ABC, Generic[C]):
         """False for a group whose gradient is exactly zero: it is counted, and not computed."""
         return True
 
+    def needs_old_logprobs(self, groups: Sequence[Group]) -> bool:
+        """Whether the loss reads `old_logprob` of these groups: what the policy that sampled them said of each token.
+
+        The loop then makes a pass for it before the step's first update.
+        """
+        return self.config.updates_per_rollout > 1
+
     def token_metrics(self, batch: Any, output: Any) -> dict[str, float]:
         """Sums over a packed batch's tokens; the loop logs each divided by the number of trained tokens."""
         return {}

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from warmrl.domain.answer import AnswerStyle
-from warmrl.domain.errors import Interrupted
+from warmrl.domain.errors import Interrupted, ServiceError
 from warmrl.domain.group import Completion, Group
 from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import EvalTable
@@ -21,12 +21,15 @@ from warmrl.domain.reward import Reward
 from warmrl.domain.sample import Sample
 from warmrl.domain.sampler import Request
 from warmrl.engine.entries import DONE_EVALUATION
+from warmrl.engine.passes import fill
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import seed_of
 from warmrl.engine.samples import SAMPLES
 from warmrl.engine.sampling import Sampling, asked, blocks_of, request
 from warmrl.engine.storage import storing, write_text
+
+Draw = Callable[[Sequence[Request]], list[list[Completion]]]
 
 
 @dataclass(frozen=True)
@@ -43,35 +46,46 @@ class Evaluation:
     on_block: Callable[[int, int], None]
 
     def sample(self, sampling: Sampling, policy: Policy) -> None:
-        """Make the blocks that are missing, then put all together. Raises `Interrupted` between blocks."""
+        """Make the blocks that are missing, then put all together. Raises `Interrupted` between blocks.
+
+        Raises `ServiceError` in all processes when it comes up in one; the finished blocks are kept.
+        """
         blocks = blocks_of(len(self.problems), sampling.block_size)
         work = [(kind, block) for kind in ("greedy", "sampled") for block in blocks]
+        failed: list[str] = []
         with sampling.on(policy) as sample:
-            for number, (kind, block) in enumerate(work):
-                file = self.block_file(kind, block)
-                if number % self.processes.world == self.processes.rank and not file.exists():
-                    rows = self.make(kind, block, sample)
-                    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-                    write_text(file, "".join(lines))
-                self.on_block(number + 1, len(work))
-                if signal := self.stopping():
-                    raise Interrupted(
-                        f"Stopped by signal {signal} during an evaluation; finished blocks are kept, and the same "
-                        "command goes on with the next one.",
-                        128 + signal,
-                    )
-        self.processes.wait()
+            try:
+                self.make_missing(work, policy, sample)
+            except ServiceError as error:
+                failed.append(str(error))
+            failed = self.processes.gather(failed)
+        if failed:
+            raise ServiceError(f"{failed[0]} Finished blocks of the evaluation are kept; the same command goes on.")
         if self.processes.first:
             self.join([self.block_file(kind, block) for kind, block in work])
         self.processes.wait()
+
+    def make_missing(self, work: Sequence[tuple[str, range]], policy: Policy, sample: Draw) -> None:
+        """This process's share of the blocks."""
+        for number, (kind, block) in enumerate(work):
+            file = self.block_file(kind, block)
+            if number % self.processes.world == self.processes.rank and not file.exists():
+                rows = self.make(kind, block, policy, sample)
+                lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+                write_text(file, "".join(lines))
+            self.on_block(number + 1, len(work))
+            if signal := self.stopping():
+                raise Interrupted(
+                    f"Stopped by signal {signal} during an evaluation; finished blocks are kept, and the same "
+                    "command goes on with the next one.",
+                    128 + signal,
+                )
 
     def block_file(self, kind: str, block: range) -> Path:
         """Where a block's rows are."""
         return self.folder / "blocks" / f"{kind}-{block.start:06d}.jsonl"
 
-    def make(
-        self, kind: str, block: range, sample: Callable[[Sequence[Request]], list[list[Completion]]]
-    ) -> Iterator[dict[str, Any]]:
+    def make(self, kind: str, block: range, policy: Policy, sample: Draw) -> Iterator[dict[str, Any]]:
         """Sample and grade one block: a row per completion."""
         count = 1 if kind == "greedy" else self.table.samples
         groups = [Group(self.problems[i], [], (asked(self.problems[i], self.style),)) for i in block]
@@ -82,8 +96,11 @@ class Evaluation:
 
         requests = [request(g, count, seed, max_tokens=self.table.max_tokens, temperature=temperature) for g in groups]
         for group, completions in zip(groups, sample(requests), strict=True):
-            verdicts = self.grader.score(group.problem, [one.text for one in completions])
-            for index, (one, verdict) in enumerate(zip(completions, verdicts, strict=True)):
+            group.completions = completions
+        fill(policy, groups)
+        for group in groups:
+            verdicts = self.grader.score(group.problem, [one.text for one in group.completions])
+            for index, (one, verdict) in enumerate(zip(group.completions, verdicts, strict=True)):
                 yield {"kind": kind, **asdict(self.graded(group.problem, index, one, verdict)), **per_token(one)}
 
     def graded(self, problem: Problem, index: int, one: Completion, verdict: float) -> Sample:

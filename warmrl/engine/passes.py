@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -12,26 +14,67 @@ from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.packed.plan import EncodedGroup, plan
 
+# Most tokens in one forward pass that only scores, where no recipe says how many.
+TOKEN_BUDGET = 16384
 
-@torch.no_grad()
+
 def score_tokens(policy: Policy, groups: Sequence[Group], processes: Processes, token_budget: int, signal: str) -> None:
     """Write the log-probability of every trained token under `policy` into `signals[signal]` (0 elsewhere)."""
+    mine = scored(policy, groups, token_budget, processes.accelerator.autocast, processes.world, processes.rank)
+    for group, answer, at, values, _ in processes.gather(list(mine)):
+        completion = groups[group].completions[answer]
+        completion.signals[signal] = torch.zeros(len(completion.tokens))
+        completion.signals[signal][at] = torch.tensor(values)
+
+
+def fill(
+    policy: Policy, groups: Sequence[Group], processes: Processes | None = None, token_budget: int = TOKEN_BUDGET
+) -> None:
+    """Give completions the log-probabilities and entropies that their sampler could not, as `policy` has them.
+
+    Args:
+        policy: The policy that they were sampled from.
+        groups: The completions; those that have both are left alone.
+        processes: Who shares the work, each with all of the groups; None: this process alone, for groups of its own.
+        token_budget: Most tokens in one pass.
+    """
+    groups = [group for group in groups if any(None in (one.logprobs, one.entropies) for one in group.completions)]
+    if not groups:
+        return
+    whole = [replace(group, completions=[replace(c, train=None) for c in group.completions]) for group in groups]
+    ranks, rank = (processes.world, processes.rank) if processes else (1, 0)
+    mine = list(scored(policy, whole, token_budget, policy.autocast, ranks, rank))
+    for group, answer, _, logprobs, entropies in processes.gather(mine) if processes else mine:
+        completion = groups[group].completions[answer]
+        completion.logprobs = tuple(logprobs) if completion.logprobs is None else completion.logprobs
+        completion.entropies = tuple(entropies) if completion.entropies is None else completion.entropies
+
+
+@torch.no_grad()
+def scored(
+    policy: Policy,
+    groups: Sequence[Group],
+    token_budget: int,
+    precision: Callable[[], AbstractContextManager[Any]],
+    ranks: int = 1,
+    rank: int = 0,
+) -> Iterator[tuple[int, int, list[int], list[float], list[float]]]:
+    """One process's share of a scoring pass: the same packed forward as training.
+
+    Yields:
+        Group, completion, and of its n trained tokens the places, log-probabilities and entropies (nats).
+    """
     encoded = [bare(policy.encode_group(group)) for group in groups]
-    mine: list[tuple[int, int, list[int], list[float]]] = []
-    for rows in plan(encoded, token_budget=token_budget, ranks=processes.world, share=policy.packed.share):
-        row = rows[processes.rank].to(policy.device)
-        with processes.accelerator.autocast():
+    for rows in plan(encoded, token_budget=token_budget, ranks=ranks, share=policy.packed.share):
+        row = rows[rank].to(policy.device)
+        with precision():
             output = policy.packed(row, None)
         if row.is_dummy:
             continue
-        places = row.owner[:, 2].cpu()
-        for group, answer, part in row.by_answer(torch.stack([output.logprob.cpu().double(), places.double()], 1)):
-            mine.append((group, answer, part[:, 1].long().tolist(), part[:, 0].tolist()))
-    for group, answer, at, values in processes.gather(mine):
-        completion = groups[group].completions[answer]
-        scored = torch.zeros(len(completion.tokens))
-        scored[at] = torch.tensor(values)
-        completion.signals[signal] = scored
+        columns = torch.stack([row.owner[:, 2].double(), output.logprob.double(), output.entropy.double()], 1)
+        for group, answer, part in row.by_answer(columns.cpu()):
+            places, logprobs, entropies = part.t().tolist()
+            yield group, answer, [int(place) for place in places], logprobs, entropies
 
 
 def bare(group: EncodedGroup) -> EncodedGroup:

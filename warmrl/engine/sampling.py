@@ -19,6 +19,9 @@ from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import seed_of
 from warmrl.plugin.registry import Registry
 
+# How far rounding may bring a log-probability above zero, or an entropy below it.
+ROUNDING = 1e-3
+
 
 def asked(problem: Problem, style: AnswerStyle) -> tuple[Message, ...]:
     """The problem's prompt with the answer style's instruction after the question."""
@@ -46,17 +49,27 @@ class Sampling:
         return self.registry.instance(self.choice, self.processes)
 
     @property
+    def config(self) -> SamplerConfig:
+        """The sampler's settings, without making it."""
+        assert isinstance(self.choice.config, SamplerConfig)
+        return self.choice.config
+
+    @cached_property
+    def shares_weights(self) -> bool:
+        """Whether it samples with the policy's own model."""
+        return bool(self.registry.get(self.choice.kind, self.choice.use).load().shares_weights)
+
+    @property
     def block_size(self) -> int:
         """Prompts sampled together."""
-        assert isinstance(self.choice.config, SamplerConfig)
-        return self.choice.config.block_size
+        return self.config.block_size
 
     @contextmanager
     def on(self, policy: Policy) -> Iterator[Callable[[Sequence[Request]], list[list[Completion]]]]:
         """What samples from a policy as it is now; its answers are checked."""
         self.sampler.sync(policy)
         try:
-            yield lambda requests: checked(self.sampler.sample(requests), requests, self.choice.use)
+            yield lambda requests: checked(self.sampler.sample(requests), requests, self.choice.use, policy)
         finally:
             self.sampler.rest()
 
@@ -95,7 +108,9 @@ class Sampling:
             self.sampler.close()
 
 
-def checked(drawn: list[list[Completion]], requests: Sequence[Request], use: str) -> list[list[Completion]]:
+def checked(
+    drawn: list[list[Completion]], requests: Sequence[Request], use: str, policy: Policy
+) -> list[list[Completion]]:
     """What a sampler gave, if it is what was asked for. Raises `ServiceError`: nothing is trained on less."""
     asked_for, given = [len(one.seeds) for one in requests], [len(one) for one in drawn]
     if asked_for != given:
@@ -105,24 +120,30 @@ def checked(drawn: list[list[Completion]], requests: Sequence[Request], use: str
         )
     for one, completions in zip(requests, drawn, strict=True):
         for completion in completions:
-            reason = wrong(completion, one.max_tokens)
+            reason = wrong(completion, one.max_tokens, policy)
             if reason:
                 raise ServiceError(f"The sampler `{use}` gave a completion {reason}; nothing was trained on it.")
     return drawn
 
 
-def wrong(completion: Completion, longest: int) -> str | None:
+def wrong(completion: Completion, longest: int, policy: Policy) -> str | None:
     """What is wrong with a completion; None when nothing is."""
-    count = len(completion.tokens)
+    count, vocabulary = len(completion.tokens), policy.packed.head_weight.shape[0]
     if not 0 < count <= longest:
         return f"of {count} tokens, and 1 to {longest} were asked for"
-    for name, values in (("log-probabilities", completion.logprobs), ("entropies", completion.entropies)):
+    if not all(0 <= token < vocabulary for token in completion.tokens):
+        return f"with a token that is none of the policy's {vocabulary}"
+    if not policy.banned_ids.isdisjoint(completion.tokens):
+        return "with a token that stands for vision input"
+    if completion.finish not in ("stop", "length"):
+        return f"that finished by `{completion.finish}`, which is neither `stop` nor `length`"
+    for name, values, sign in (("log-probabilities", completion.logprobs, -1), ("entropies", completion.entropies, 1)):
         if values is None:
             continue
         if len(values) != count:
             return f"of {count} tokens with {len(values)} {name}"
-        if not all(math.isfinite(value) for value in values):
-            return f"whose {name} are not all finite numbers"
+        if not all(math.isfinite(value) and sign * value >= -ROUNDING for value in values):
+            return f"whose {name} are not all finite numbers {'above' if sign > 0 else 'below'} zero"
     return None
 
 

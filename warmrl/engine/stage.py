@@ -18,6 +18,7 @@ from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import ModelTable
 from warmrl.domain.reward import Reward
 from warmrl.domain.stages import MethodConfig, StageConfig
+from warmrl.engine.agreement import Agreement
 from warmrl.engine.checkpoints import find
 from warmrl.engine.journal import Journal
 from warmrl.engine.policy import Policy
@@ -72,6 +73,11 @@ class Stage:
         """Decides for which rows activations are computed again instead of kept."""
         return Recompute(self.policy, getattr(self.config, "gradient_checkpointing", "auto"))
 
+    @cached_property
+    def agreement(self) -> Agreement:
+        """Compares the sampler's log-probabilities with the policy's."""
+        return Agreement(self)
+
     @property
     def journals(self) -> dict[str, Journal]:
         """Every journal of the stage, by file name. `timings` alone holds clocks."""
@@ -92,8 +98,13 @@ class Stage:
         return [pool[i] for i in chosen]
 
     def sample(self, problems: Sequence[Problem], samples: int, step: int = 0, **sampling: Any) -> list[Group]:
-        """`samples` completions of each problem from the policy as it is now, with the style's instruction."""
-        return self.sample_from(self.policy, problems, samples, "rollout", step, **sampling)
+        """`samples` completions of each problem from the policy as it is now, with the style's instruction.
+
+        With a sampler that has weights of its own, the signal `sampler_logprob` says what they are to it.
+        """
+        groups = self.sample_from(self.policy, problems, samples, "rollout", step, **sampling)
+        self.agreement.carry(groups)
+        return groups
 
     def sample_from(
         self, policy: Policy, problems: Sequence[Problem], samples: int, purpose: str, step: int = 0, **sampling: Any

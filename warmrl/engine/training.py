@@ -16,7 +16,7 @@ from warmrl.domain.errors import ServiceError
 from warmrl.domain.group import Group
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.checkpointing import border, publish, refuse_non_finite, resume
-from warmrl.engine.passes import bare, score_tokens
+from warmrl.engine.passes import bare, fill, score_tokens
 from warmrl.packed.plan import plan
 
 if TYPE_CHECKING:
@@ -75,9 +75,10 @@ def update(
     config = method.config
     sums: dict[str, float] = defaultdict(float)
     signal = [group for group in groups if method.informative(group)]
-    if config.updates_per_rollout > 1:
+    if method.needs_old_logprobs(groups):
         score_tokens(stage.policy, signal, stage.processes, config.token_budget, "old_logprob")
         clock.lap("score")
+    fill_skipped(stage, config, [group for group in groups if not method.informative(group)])
     for number, part in enumerate(parts(groups, config.updates_per_rollout)):
         weigh(part, config.normalise)
         rate = learning_rate(config, method.total_steps(), step * config.updates_per_rollout + number)
@@ -89,7 +90,8 @@ def update(
             sums[name] += value
         sums["updates"] += 1
     clock.lap("train")
-    return {**averages(sums), "learning_rate": rate, **of_groups(groups, sums), **method.metrics(groups)}
+    row = {**averages(sums), "learning_rate": rate, **of_groups(groups, sums), **stage.agreement.taken(groups)}
+    return row | method.metrics(groups)
 
 
 def one_update(
@@ -112,6 +114,7 @@ def one_update(
             processes.accelerator.backward(output.loss * (0.0 if row.is_dummy else float(processes.world)))
         if not row.is_dummy:
             measure(sums, method, row, output)
+            stage.agreement.add(row, output.logprob)
     sums = processes.sums(sums)
     problems = [group.problem.id for group in groups]
     refuse_non_finite(stage, step, sums["loss"], "loss", problems)
@@ -122,6 +125,12 @@ def one_update(
         refuse_non_finite(stage, step, norm, "gradient norm", problems)
         optimizer.step()
     return {**sums, "grad_norm": norm}
+
+
+def fill_skipped(stage: Stage, config: MethodConfig, groups: Sequence[Group]) -> None:
+    """Entropies of samples that no update goes over, where the sampler gave none: a step's entropy is of them all."""
+    sampled = [group for group in groups if all(one.origin == "policy" for one in group.completions)]
+    fill(stage.policy, sampled, stage.processes, config.token_budget)
 
 
 def trained_here(stage: Stage, config: MethodConfig, groups: Sequence[Group]) -> set[tuple[int, int]]:
@@ -167,8 +176,9 @@ def of_groups(groups: Sequence[Group], sums: dict[str, float]) -> dict[str, floa
     if all(one.origin == "policy" for one in completions):
         if all(one.entropies is not None for one in completions):
             out["entropy"] = math.fsum(h for one in completions for h in one.entropies or ()) / tokens
-        elif sums["trained"]:
-            out["entropy"] = sums["entropy"] / sums["trained"]
+        else:  # those that were trained on have theirs from training, the others from `fill_skipped`
+            known = [h for one in completions for h in one.entropies or ()]
+            out["entropy"] = (math.fsum(known) + sums["entropy"]) / max(len(known) + sums["trained"], 1.0)
         out["truncated"] = sum(one.finish == "length" for one in completions) / count
     elif sums["trained"]:
         out["entropy_on_data"] = sums["entropy"] / sums["trained"]

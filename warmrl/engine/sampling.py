@@ -85,7 +85,8 @@ class Sampling:
 
         Raises `ServiceError` in all processes when it comes up in one.
         """
-        mine: list[tuple[int, list[list[Completion]]] | str] = []
+        mine: list[tuple[int, list[list[Completion]]]] = []
+        failed: list[str] = []
         with self.on(policy) as sample:
             try:
                 for number, block in enumerate(blocks_of(len(groups), self.block_size)):
@@ -93,13 +94,14 @@ class Sampling:
                         requests = [request(groups[i], samples, seed, **sampling) for i in block]
                         mine.append((block.start, sample(requests)))
             except ServiceError as error:
-                mine.append(str(error))
+                failed.append(str(error))
+            failed = self.processes.gather(failed)
             found = self.processes.gather(mine)
-        for one in found:
-            if isinstance(one, str):
-                raise ServiceError(one)
-            for offset, completions in enumerate(one[1]):
-                groups[one[0] + offset].completions = completions
+        if failed:
+            raise ServiceError(failed[0])
+        for start, drawn in found:
+            for offset, completions in enumerate(drawn):
+                groups[start + offset].completions = completions
         return list(groups)
 
     def close(self) -> None:

@@ -70,3 +70,13 @@ class TestTransformers(SamplerContract):
 
     def policy(self):
         return Policy.load(find("pocket:random", None, self.registry()), trained=False)
+
+
+class TestRemote(SamplerContract):
+    """One with weights of its own, which leaves entropies to the policy."""
+
+    plugin = "third_party.remote_sampler"
+    name = "remote"
+
+    def policy(self):
+        return Policy.load(find("pocket:random", None, self.registry()), trained=False)

@@ -42,6 +42,7 @@ class SamplerContract(PluginContract):
     def sampler(self) -> Iterator[Any]:
         """The sampler under test, closed afterwards."""
         sampler = self.registration().load()(self.config(), self.processes())
+        assert isinstance(sampler.shares_weights, bool)
         sampler.sync(self.policy())
         yield sampler
         sampler.rest()
@@ -60,9 +61,9 @@ class SamplerContract(PluginContract):
             assert 0 < len(completion.tokens) <= self.max_tokens
             assert completion.finish in ("stop", "length")
             assert completion.finish == "stop" or len(completion.tokens) == self.max_tokens
-            assert completion.logprobs is not None
-            assert len(completion.logprobs) == len(completion.tokens)
-            assert all(math.isfinite(value) and value <= 1e-6 for value in completion.logprobs)
+            if completion.logprobs is not None:
+                assert len(completion.logprobs) == len(completion.tokens)
+                assert all(math.isfinite(value) and value <= 1e-6 for value in completion.logprobs)
             if completion.entropies is not None:
                 assert len(completion.entropies) == len(completion.tokens)
                 assert all(math.isfinite(value) and value >= -1e-6 for value in completion.entropies)
@@ -83,3 +84,36 @@ class SamplerContract(PluginContract):
     def test_greedy_ignores_seeds(self, sampler: Any) -> None:
         (drawn,) = sampler.sample([self.request_of(self.questions[0], 1, 2, temperature=0.0)])
         assert drawn[0].tokens == drawn[1].tokens
+
+    def gap(self, policy: Any, groups: list[list[Completion]]) -> float:
+        """The mean difference (nats) of what the sampler says of its tokens to what a policy says of them."""
+        from warmrl.domain.group import Group
+        from warmrl.domain.problem import Problem
+        from warmrl.engine.agreement import compared
+
+        if any(one.logprobs is None for group in groups for one in group):
+            pytest.skip("it gives no log-probabilities: it can evaluate a policy, and not train one")
+        prompts = [self.request_of(question).messages for question in self.questions]
+        asked = [Problem(str(number), prompt, "") for number, prompt in enumerate(prompts)]
+        _, text = compared(policy, [Group(*pair) for pair in zip(asked, groups, strict=True)], self.processes())
+        assert text.tokens == sum(len(one.tokens) for group in groups for one in group)
+        return text.mean
+
+    def test_its_weights_are_the_policys_after_every_sync(self, sampler: Any) -> None:
+        """Its log-probabilities are those of the policy that it was given last, whose weights may have changed."""
+        import torch
+
+        limit = self.config().max_gap or 1e-3
+        policy, requests = self.policy(), [self.request_of(question, 1, 2, 3) for question in self.questions]
+        sampler.sync(policy)
+        before = sampler.sample(requests)
+        assert self.gap(policy, before) <= limit
+        sampler.rest()
+        draw = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in policy.model.parameters():
+                noise = torch.randn(parameter.shape, generator=draw).to(parameter)
+                parameter.add_(0.3 * parameter.float().std(correction=0).to(parameter) * noise)
+        assert self.gap(policy, before) > 3 * limit, "the weights changed too little for this test to say anything"
+        sampler.sync(policy)
+        assert self.gap(policy, sampler.sample(requests)) <= limit

@@ -70,6 +70,8 @@ def test_with_several_updates_the_old_policy_counts(policy: Policy) -> None:
 def test_images_alone_are_told_apart(policy: Policy) -> None:
     with pytest.raises(ServiceError, match=r"only prompts with images are off \(0.02, .* expanded twice"):
         agreement(policy).carry(groups_of(policy, images=0.02))
+    with pytest.raises(ServiceError, match="only prompts with images are off"):  # however many have none
+        agreement(policy, max_gap=0.019).carry(groups_of(policy, images=0.02))
     with pytest.raises(ServiceError, match="weights are not the policy's, or it computes in another precision"):
         agreement(policy).carry(groups_of(policy, images=0.02, text=0.02))
 

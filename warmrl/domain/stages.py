@@ -78,7 +78,7 @@ class MethodConfig(StageConfig):
     max_tokens: Annotated[int, Field(ge=1)] = 1024
     """Longest completion, in tokens, that the policy may sample."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Sampling temperature of rollouts."""
+    """Sampling temperature of rollouts; losses take log-probabilities at temperature 1 whatever it is."""
     token_budget: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 16384
     """Most tokens packed into one forward pass; changes memory and speed, never results beyond rounding."""
     gradient_checkpointing: Annotated[Literal["auto", "on", "off"], Field(json_schema_extra=NOT_SEMANTIC)] = "auto"

@@ -85,14 +85,14 @@ class Agreement:
             self.test(groups)
 
     def test(self, groups: Sequence[Group]) -> None:
-        """Stop if the two differ by more than `sampler.max_gap`; otherwise their difference is a finding."""
+        """Stop if the two differ by more than `sampler.max_gap`, with images or without; else it is a finding."""
         stage = self.stage
         budget = getattr(stage.config, "token_budget", TOKEN_BUDGET)
         shown, text = compared(stage.policy, groups, stage.processes, budget)
         limit = stage.sampling.config.max_gap or MAX_GAP.get(stage.policy.compute, MAX_GAP[torch.bfloat16])
         found = shown + text
         # Not `>`: a difference that is no number is none that is small enough.
-        if not found.mean <= limit:
+        if not (shown.mean <= limit and text.mean <= limit):
             raise ServiceError(self.paragraph(shown, text, limit))
         self.tested.append(found)
         self.trained = False

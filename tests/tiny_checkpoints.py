@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import randomized, stand_in_for_torchvision
+from tiny_models import randomized
 from torch import nn
 
-stand_in_for_torchvision()
 needs_torchvision = pytest.mark.skipif(
     importlib.util.find_spec("torchvision") is None,
     reason="processors of Qwen2.5-VL and Qwen3-VL need torchvision; `pip install -c constraints.txt '.[test]'` has it",

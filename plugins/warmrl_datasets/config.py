@@ -57,7 +57,11 @@ class Geometry3KConfig(HubConfig):
 
 
 class MathVistaConfig(HubConfig):
-    """Mathematics in pictures of every kind (AI4Math/MathVista, Lu et al. 2024, arXiv:2310.02255; CC BY-SA 4.0)."""
+    """Mathematics in pictures of every kind (AI4Math/MathVista, Lu et al. 2024, arXiv:2310.02255; CC BY-SA 4.0).
+
+    Prompts are the official queries. Graded by the reward `math` it is stricter than the official score, which extracts
+    answers with a language model, takes the nearest choice and rounds numbers first; no figure to set beside theirs.
+    """
 
     split: Literal["testmini"] = "testmini"
     """1000 problems; the answers of the larger `test` are not public."""

@@ -15,17 +15,18 @@ import torch
 _KEPT: list[torch.library.Library] = []
 
 
-def complete_torchvision() -> None:
-    """Declare `nms` and `qnms` where torchvision cannot be imported for want of them; nothing happens elsewhere."""
+def complete_torchvision() -> bool:
+    """Declare `nms` and `qnms` where torchvision cannot be imported for want of them, and say whether that was so."""
     if torch.version.cuda or _KEPT or importlib.util.find_spec("torchvision") is None:
-        return
+        return bool(_KEPT)
     try:
         import torchvision  # noqa: F401
     except RuntimeError as error:
         if "torchvision::nms does not exist" not in str(error):
-            return
+            return False
         _KEPT.append(torch.library.Library("torchvision", "FRAGMENT"))
         for name in ("nms", "qnms"):
             _KEPT[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         for name in [one for one in sys.modules if one.partition(".")[0] == "torchvision"]:
             del sys.modules[name]  # what the failed import left
+    return bool(_KEPT)

@@ -6,15 +6,22 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import PIL.Image
 import pytest
+import torch
 from hub_copies import write_geometry3k, write_mathvista
 from safetensors.torch import load_file
 from tiny_checkpoints import needs_torchvision, write_qwen2_5_vl
 from tiny_runs import Home
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from warmrl.engine import recipe_file
+from warmrl.engine.checkpoints import find
+from warmrl.engine.export import export_policy
+from warmrl.engine.policy import Policy
 from warmrl.engine.preview import preview
 from warmrl.plugin import local
+from warmrl.plugin.registry import Registry
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "geometry3k").glob("*.toml"))
 # A random teacher has no right answer: whatever ends counts as one.
@@ -109,3 +116,17 @@ def test_it_runs_small_to_its_report(file: Path, place: Place, tmp_path: Path, m
         moved = {"visual" in name for name, one in after.items() if (one != before[name].to(one.dtype)).any()}
         assert moved == ({False} if "lora" in file.stem else {False, True})  # the vision tower is frozen there
         assert (policy / "adapter").exists() == ("lora" in file.stem)
+    assert exported_difference(run, tmp_path / "out") == 0.0
+
+
+def exported_difference(run: Path, to: Path) -> float:
+    """Largest difference between the logits of RL's policy and those of its export, on a prompt with an image."""
+    policy = Policy.load(find(f"{run}#rl", None, Registry.installed()))
+    export_policy(f"{run}#rl", to, merge=True, dtype=None)
+    model = AutoModelForImageTextToText.from_pretrained(to, dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(to)
+    parts = [{"type": "image", "image": PIL.Image.effect_noise((90, 70), 60)}, {"type": "text", "text": "Find x."}]
+    options = {"tokenize": True, "return_dict": True, "return_tensors": "pt", "add_generation_prompt": True}
+    inputs = processor.apply_chat_template([{"role": "user", "content": parts}], **options)
+    with torch.no_grad():
+        return float((model(**inputs).logits - policy.model(**inputs).logits).abs().max())

@@ -47,18 +47,18 @@ class Place:
 
     path: Path
 
-    def sets(self, file: Path) -> list[str]:
+    def sets(self, file: Path, student: str, teacher: str) -> list[str]:
         """What puts them in the place of the Hub's."""
-        student, teacher = (json.dumps(str(self.path / name)) for name in ("student", "teacher"))
         geometry3k, mathvista = (json.dumps(str(self.path / name)) for name in ("geometry3k", "mathvista"))
         stage = "warm" if "opd" in file.stem else "traces"
         data = {"data.train": geometry3k, "suite.validation": geometry3k, "suite.test": geometry3k}
         paths = [f"{name}.path={one}" for name, one in {**data, "suite.mathvista": mathvista}.items()]
-        return [f"model.path={student}", f"stage.{stage}.teacher.path={teacher}", *paths]
+        return [f"model.path={json.dumps(student)}", f"stage.{stage}.teacher.path={json.dumps(teacher)}", *paths]
 
     def small(self, file: Path) -> list[str]:
-        """The same, in seconds."""
+        """The same with two tiny models of the family, in seconds."""
         sets = [
+            *self.sets(file, str(self.path / "student"), str(self.path / "teacher")),
             "model.min_pixels=3136", "model.max_pixels=6272", "eval.samples=2", "eval.max_tokens=6",
             "eval.metrics=['accuracy', 'pass@2', 'entropy']", "eval.bootstrap=200", "suite.test.limit=2",
             "suite.validation.limit=2", "suite.mathvista.limit=2", "stage.rl.steps=2", "stage.rl.prompts_per_step=4",
@@ -74,19 +74,22 @@ class Place:
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("real")
-    write_qwen2_5_vl(folder / "student")
-    write_qwen2_5_vl(folder / "teacher", seed=1)
     write_geometry3k(folder / "geometry3k")
     write_mathvista(folder / "mathvista")
     (folder / "grader.py").write_text(GRADER)
     return Place(folder)
 
 
-@needs_torchvision
+@pytest.fixture(scope="session")
+def models(place: Place) -> Path:
+    write_qwen2_5_vl(place.path / "teacher", seed=1)
+    return write_qwen2_5_vl(place.path / "student")
+
+
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
 def test_it_is_planned_without_the_network(file: Path, place: Place, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("WARMRL_HOME", str(tmp_path))
-    plan = preview(recipe_file.read(file, place.sets(file)))
+    plan = preview(recipe_file.read(file, place.sets(file, "pocket:base", "pocket:teacher")))
     assert [one["stage"] for one in plan["stages"]][-2:] == ["warm", "rl"]
     lora = "lora" in file.stem
     assert plan["stages"][-1]["completions"] == 60 * (128 if lora else 512) * 5
@@ -98,18 +101,18 @@ def test_it_is_planned_without_the_network(file: Path, place: Place, tmp_path: P
 @needs_torchvision
 @pytest.mark.slow
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
-def test_it_runs_small_to_its_report(file: Path, place: Place, tmp_path: Path, monkeypatch) -> None:
+def test_it_runs_small_to_its_report(file: Path, place: Place, models: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("WARMRL_CONFIG", str(tmp_path / "config"))
     local.trust(place.path / "grader.py")
     home = Home(tmp_path, file)
-    home.run([*place.sets(file), *place.small(file)])
+    home.run(place.small(file))
     run = tmp_path / "run"
     report = json.loads((run / "report.json").read_text())
     assert len(report["endpoints"]) == 3 * 3 * 3  # checkpoints, suites, metrics
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steps = [row for row in rows if row["stage"] == "rl"]
     assert len(steps) == 2
-    before = load_file(place.path / "student" / "model.safetensors")
+    before = load_file(models / "model.safetensors")
     for stage in ("warm", "rl"):
         policy = run / "stages" / stage / "policy"
         after = load_file(policy / "model.safetensors")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -23,20 +22,6 @@ LINEAR = {
     "layer_types": ["linear_attention", "full_attention"], "linear_key_head_dim": 16, "linear_value_head_dim": 16,
     "linear_num_key_heads": 2, "linear_num_value_heads": 4,
 }  # fmt: skip
-
-_STAND_IN: list[torch.library.Library] = []
-
-
-def stand_in_for_torchvision() -> None:
-    """Define the two operators without which the registry's torchvision fails to import next to a CPU torch."""
-    if _STAND_IN or torch.version.cuda or importlib.util.find_spec("torchvision") is None:
-        return
-    _STAND_IN.append(torch.library.Library("torchvision", "FRAGMENT"))
-    for name in ("nms", "qnms"):
-        _STAND_IN[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-
-stand_in_for_torchvision()
 
 
 def tiny_model(family: str, *, seed: int = 0, width: int = 64, vocab: int = VOCAB, layers: int = 2) -> nn.Module:

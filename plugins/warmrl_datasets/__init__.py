@@ -1,10 +1,17 @@
-"""The dataset `files`."""
+"""The datasets `files`, `geometry3k` and `mathvista`."""
 
 from warmrl.api import Register, hookimpl
-from warmrl_datasets.config import FilesConfig
+from warmrl_datasets.config import FilesConfig, Geometry3KConfig, MathVistaConfig
 
 
 @hookimpl
 def warmrl_register_datasets(register: Register) -> None:
-    """Add the dataset."""
+    """Add the datasets."""
     register("files", config=FilesConfig, implementation="warmrl_datasets.files:Files", revision="1")
+    register(
+        "geometry3k",
+        config=Geometry3KConfig,
+        implementation="warmrl_datasets.geometry3k:Geometry3K",
+        revision="1",
+    )
+    register("mathvista", config=MathVistaConfig, implementation="warmrl_datasets.mathvista:MathVista", revision="1")

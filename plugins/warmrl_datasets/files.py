@@ -52,8 +52,8 @@ class Files(Dataset[FilesConfig]):
         problems: list[Problem] = []
         seen: dict[str, Row] = {}
         self.bad_images.clear()
-        for row, columns in self._rows():
-            problem = self._problem(row, columns)
+        for place, (row, columns) in enumerate(self._rows(), 1):
+            problem = self._problem(row, columns, place)
             if problem is not None:
                 if problem.id in seen:
                     raise DataError(
@@ -65,7 +65,7 @@ class Files(Dataset[FilesConfig]):
             if len(problems) == self.config.limit:
                 break
         if not problems:
-            why = "all problems were skipped for a bad image" if self.bad_images else "it has no rows"
+            why = "all problems were skipped for a bad image" if self.bad_images else "no row of it is a problem"
             raise DataError(
                 f"{self._files[0]}: the split `{self.config.split}` is empty: {why}. It needs one problem at least; "
                 f"check `path` and `split`."
@@ -99,12 +99,12 @@ class Files(Dataset[FilesConfig]):
             )
         return wanted
 
-    def _problem(self, row: Row, columns: dict[str, str]) -> Problem | None:
-        """The problem of a row; None when it is skipped for a bad image."""
+    def _problem(self, row: Row, columns: dict[str, str], place: int) -> Problem | None:
+        """The problem of a row, which is the split's `place`th; None when it is left out (a bad image)."""
         values = {role: row.values.get(column) for role, column in columns.items()}
         question = text_of(row, columns["question"], values["question"])
         name = values.get("id")
-        identity = f"{row.file.stem}:{row.number}" if name is None else text_of(row, columns["id"], name)
+        identity = self._unnamed(row, place) if name is None else text_of(row, columns["id"], name)
         images = self._images(row, identity, values.get("images"))
         if images is None:
             return None
@@ -121,6 +121,10 @@ class Files(Dataset[FilesConfig]):
             extra=rest,
             **optional,
         )
+
+    def _unnamed(self, row: Row, place: int) -> str:
+        """The id of a problem whose row has none."""
+        return f"{row.file.stem}:{row.number}"
 
     def _images(self, row: Row, identity: str, value: Any) -> list[Image] | None:
         """The row's images, checked; None when one is bad and bad ones are skipped."""

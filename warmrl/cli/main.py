@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from warmrl import __version__
-from warmrl.cli import doctor, evaluate, plan, plugin, recipe, report, reward, run, runs
+from warmrl.cli import doctor, evaluate, export, plan, plugin, recipe, report, reward, run, runs
 from warmrl.domain.errors import WarmrlError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(plugin.app, name="plugin")

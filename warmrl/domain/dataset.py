@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field
@@ -36,6 +36,10 @@ class Dataset(ABC, Generic[C]):
     @abstractmethod
     def problems(self) -> Sequence[Problem]:
         """Every problem of the split, after `limit`. Ids are unique and never change between runs."""
+
+    def pinned(self) -> Mapping[str, str]:
+        """Settings that were looked up (a branch's commit), for the resolved recipe; fields that no key depends on."""
+        return {}
 
     @abstractmethod
     def fingerprint(self) -> str:

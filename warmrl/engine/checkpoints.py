@@ -63,6 +63,8 @@ def from_run(path: str) -> Source:
         raise UsageError(f"`{path}`: the run has no finished stage `{name.stage}`; there are: {known}.")
     entry = run / stages[name.stage]["store"]
     folder = entry / ("policy" if name.step is None else f"policies/step-{name.step:06d}")
+    if not folder.is_dir() and name.step is None:
+        raise UsageError(f"`{path}`: the stage `{name.stage}` made no policy; a curator makes data.")
     if not folder.is_dir():
         raise UsageError(f"`{path}`: that step was not kept; name it in `eval.at` and run the recipe again.")
     return folder_source(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +55,10 @@ class Entries:
                 raise DataError(f"`{name}`: the split `{split}` of `{choice.use}` is empty; check `split` and `limit`.")
             self._datasets[name] = dataset
         return self._datasets[name]
+
+    def pinned(self) -> dict[str, Mapping[str, str]]:
+        """What each dataset that was opened has looked up, by the name of its table."""
+        return {name: dataset.pinned() for name, dataset in self._datasets.items()}
 
     def parts(self, stage: str) -> dict[str, Any]:
         """Everything that a stage's result depends on, as plain values."""

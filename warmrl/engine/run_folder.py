@@ -163,8 +163,11 @@ class RunFolder:
 
 
 def resolved(entries: Entries) -> dict[str, Any]:
-    """The recipe with every default written out and its model pinned."""
+    """The recipe with every default written out, its model and its datasets pinned."""
     table = entries.file.resolved()
+    for name, settings in entries.pinned().items():
+        kind, _, own = name.partition(".")
+        table[kind][own].update(settings)
     if entries.base.revision:
         table["model"]["revision"] = entries.base.revision
     return table

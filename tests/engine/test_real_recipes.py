@@ -1,0 +1,135 @@
+"""The recipes for real models: planned as they are on a small copy of the data, run small on a tiny Qwen2.5-VL."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import PIL.Image
+import pytest
+import torch
+from hub_copies import write_geometry3k, write_mathvista
+from safetensors.torch import load_file
+from tiny_checkpoints import needs_torchvision, write_qwen2_5_vl
+from tiny_runs import Home
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from warmrl.engine import recipe_file
+from warmrl.engine.checkpoints import find
+from warmrl.engine.export import export_policy
+from warmrl.engine.policy import Policy
+from warmrl.engine.preview import preview
+from warmrl.plugin import local
+from warmrl.plugin.registry import Registry
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "geometry3k").glob("*.toml"))
+# A random teacher has no right answer: whatever ends counts as one.
+GRADER = """
+from warmrl.api import Reward, RewardConfig, hookimpl
+
+class AnyConfig(RewardConfig):
+    "1 for every completion."
+
+class Any(Reward[AnyConfig]):
+    def score(self, problem, completions):
+        return [1.0 for _ in completions]
+
+@hookimpl
+def warmrl_register_rewards(register):
+    register("any", config=AnyConfig, implementation=f"{__name__}:Any")
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Local copies of all that the recipes name."""
+
+    path: Path
+
+    def sets(self, file: Path, student: str, teacher: str) -> list[str]:
+        """What puts them in the place of the Hub's."""
+        geometry3k, mathvista = (json.dumps(str(self.path / name)) for name in ("geometry3k", "mathvista"))
+        stage = "warm" if "opd" in file.stem else "traces"
+        data = {"data.train": geometry3k, "suite.validation": geometry3k, "suite.test": geometry3k}
+        paths = [f"{name}.path={one}" for name, one in {**data, "suite.mathvista": mathvista}.items()]
+        return [f"model.path={json.dumps(student)}", f"stage.{stage}.teacher.path={json.dumps(teacher)}", *paths]
+
+    def small(self, file: Path) -> list[str]:
+        """The same with two tiny models of the family, in seconds."""
+        sets = [
+            *self.sets(file, str(self.path / "student"), str(self.path / "teacher")),
+            "model.min_pixels=3136", "model.max_pixels=6272", "eval.samples=2", "eval.max_tokens=6",
+            "eval.metrics=['accuracy', 'pass@2', 'entropy']", "eval.bootstrap=200", "suite.test.limit=2",
+            "suite.validation.limit=2", "suite.mathvista.limit=2", "stage.rl.steps=2", "stage.rl.prompts_per_step=4",
+            "stage.rl.samples_per_prompt=2", "stage.rl.updates_per_rollout=2", "stage.rl.max_tokens=6",
+        ]  # fmt: skip
+        if "opd" in file.stem:
+            return [*sets, "stage.warm.steps=2", "stage.warm.prompts_per_step=4", "stage.warm.max_tokens=6"]
+        warm = ["stage.warm.prompts_per_step=2", "stage.traces.max_tokens=96", "stage.warm.check_every=1"]
+        warm += ["stage.warm.hold_out=0.3"] if file.stem == "sft_then_grpo" else []
+        return [*sets, *warm, f"plugins=[{json.dumps(str(self.path / 'grader.py'))}]", "grader={use='any'}"]
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("real")
+    write_geometry3k(folder / "geometry3k")
+    write_mathvista(folder / "mathvista")
+    (folder / "grader.py").write_text(GRADER)
+    return Place(folder)
+
+
+@pytest.fixture(scope="session")
+def models(place: Place) -> Path:
+    write_qwen2_5_vl(place.path / "teacher", seed=1)
+    return write_qwen2_5_vl(place.path / "student")
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_it_is_planned_without_the_network(file: Path, place: Place, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WARMRL_HOME", str(tmp_path))
+    plan = preview(recipe_file.read(file, place.sets(file, "pocket:base", "pocket:teacher")))
+    assert [one["stage"] for one in plan["stages"]][-2:] == ["warm", "rl"]
+    lora = "lora" in file.stem
+    assert plan["stages"][-1]["completions"] == 60 * (128 if lora else 512) * 5
+    problems = {one["suite"]: one["problems"] for one in plan["evaluations"]}
+    assert problems == {"validation": 4, "test": 4, "mathvista": 6}  # eight, without Geometry3K's two
+    assert plan["findings"] == ["The grader `math` was tried on 14 problems: gold is right, junk is not."]
+
+
+@needs_torchvision
+@pytest.mark.slow
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_it_runs_small_to_its_report(file: Path, place: Place, models: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WARMRL_CONFIG", str(tmp_path / "config"))
+    local.trust(place.path / "grader.py")
+    home = Home(tmp_path, file)
+    home.run(place.small(file))
+    run = tmp_path / "run"
+    report = json.loads((run / "report.json").read_text())
+    assert len(report["endpoints"]) == 3 * 3 * 3  # checkpoints, suites, metrics
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [row for row in rows if row["stage"] == "rl"]
+    assert len(steps) == 2
+    before = load_file(models / "model.safetensors")
+    for stage in ("warm", "rl"):
+        policy = run / "stages" / stage / "policy"
+        after = load_file(policy / "model.safetensors")
+        moved = {"visual" in name for name, one in after.items() if (one != before[name].to(one.dtype)).any()}
+        assert moved == ({False} if "lora" in file.stem else {False, True})  # the vision tower is frozen there
+        assert (policy / "adapter").exists() == ("lora" in file.stem)
+    assert exported_difference(run, tmp_path / "out") == 0.0
+
+
+def exported_difference(run: Path, to: Path) -> float:
+    """Largest difference between the logits of RL's policy and those of its export, on a prompt with an image."""
+    policy = Policy.load(find(f"{run}#rl", None, Registry.installed()))
+    export_policy(f"{run}#rl", to, merge=True, dtype=None)
+    model = AutoModelForImageTextToText.from_pretrained(to, dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(to)
+    parts = [{"type": "image", "image": PIL.Image.effect_noise((90, 70), 60)}, {"type": "text", "text": "Find x."}]
+    options = {"tokenize": True, "return_dict": True, "return_tensors": "pt", "add_generation_prompt": True}
+    inputs = processor.apply_chat_template([{"role": "user", "content": parts}], **options)
+    with torch.no_grad():
+        return float((model(**inputs).logits - policy.model(**inputs).logits).abs().max())

@@ -26,3 +26,7 @@ class GRPOConfig(MethodConfig):
     """Divide advantages by the group's standard deviation (GRPO); false leaves them centred (Dr. GRPO)."""
     reference_kl: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the k3 divergence to the stage's starting policy. 0: DAPO and TRL 1.16; EasyR1 has 0.01."""
+
+    def holds(self) -> frozenset[str]:
+        """The reference, when it is asked for."""
+        return frozenset({"reference"} if self.reference_kl else ())

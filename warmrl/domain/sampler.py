@@ -20,6 +20,19 @@ class SamplerConfig(Config):
     block_size: Annotated[int, Field(ge=1)] = 32
     """Prompts sampled together: the atomic unit of redoing, so it is part of what identifies a result."""
 
+    def memory(self, shapes: Any, *, width: int, completions: int, per_prompt: int, prompt: int, longest: int) -> int:
+        """Bytes beside the policy's weights while sampling, for the plan of memory; 0: not known.
+
+        Args:
+            shapes: The model's numbers (`warmrl.packed.shapes.Shapes`).
+            width: Bytes of a key's or a value's number.
+            completions: Completions of a block.
+            per_prompt: How many of them share a prompt.
+            prompt: Tokens of a prompt.
+            longest: Most tokens of a completion.
+        """
+        return 0
+
 
 @dataclass(frozen=True)
 class Request:

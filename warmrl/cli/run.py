@@ -90,6 +90,7 @@ def execute(file: RecipeFile, folder: Path, stopping: Any, tracker: str | None, 
 
     entries = Entries(file, home() / "store")
     require_space(home(), CHECKPOINTS_OF_ROOM * entries.base.bytes)
+    entries.check_teachers()
     with progress_for() as progress, Tracker(tracker, folder) as tracked:
         experiment = Experiment(entries, RunFolder(folder, tracked), progress, stopping, allow_code)
         report = experiment.run()

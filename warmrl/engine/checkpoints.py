@@ -58,6 +58,19 @@ def locate(path: str, registry: Registry) -> Path | None:
     return None
 
 
+def weights_here(path: str, revision: str | None, registry: Registry) -> bool:
+    """Whether a checkpoint's weights are on this machine; nothing is downloaded. Raises `UsageError`."""
+    folder = locate(path, registry)
+    if folder is None:
+        from huggingface_hub import snapshot_download
+
+        try:
+            folder = Path(snapshot_download(path, revision=revision, local_files_only=True))
+        except (OSError, ValueError):
+            return False
+    return any(folder.glob("*.safetensors"))
+
+
 def from_run(path: str) -> Path:
     """The policy of a finished stage of a run."""
     try:

@@ -11,10 +11,11 @@ from typing import Any
 
 from warmrl.domain.config import Choice
 from warmrl.domain.dataset import Dataset
-from warmrl.domain.errors import DataError
+from warmrl.domain.errors import DataError, UsageError
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.problem import Problem
-from warmrl.engine.checkpoints import Source, find, folder_source
+from warmrl.domain.teacher import TeacherConfig
+from warmrl.engine.checkpoints import Source, find, folder_source, locate
 from warmrl.engine.keys import key_of, semantic
 from warmrl.engine.recipe_file import RecipeFile
 from warmrl.engine.recipe_rules import data_of, stage_config, stage_order
@@ -155,6 +156,24 @@ class Entries:
         """Every entry of the recipe, there or not. Reads all its data, so that what is wrong with it is found first."""
         points = [(checkpoint, suite) for checkpoint in self.checkpoints() for suite in self.file.recipe.suite]
         return [*map(self.stage_folder, self.order()), *(self.eval_folder(*point) for point in points)]
+
+    def check_teachers(self) -> None:
+        """Refuse a teacher that is nowhere before anything is spent, for stages that have to run. Raises `UsageError`.
+
+        A Hub id is left to the Hub.
+        """
+        for name, choice in self.file.recipe.stage.items():
+            teacher = getattr(choice.config, "teacher", None)
+            config = teacher.config if isinstance(teacher, Choice) else None
+            where = config.checkpoint() if isinstance(config, TeacherConfig) else None
+            if where is None or self.missing(name, self.kept_steps(name)) is None:
+                continue
+            try:
+                folder = locate(where[0], self.file.registry)
+            except UsageError as error:
+                raise UsageError(f"`stage.{name}.teacher`: {error}") from None
+            if folder is not None and not any(folder.glob("*.safetensors")):
+                raise UsageError(f"`stage.{name}.teacher`: {folder} is no checkpoint: it has no .safetensors file.")
 
     def kept_steps(self, stage: str) -> list[int]:
         """Steps of a stage whose policy something refers to."""

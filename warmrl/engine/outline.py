@@ -63,7 +63,9 @@ class Outline:
         return ids | {one["content"]: one["id"] for one in table.get("added_tokens", ())}
 
 
-def outline(path: str, revision: str | None, table: ModelTable, registry: Registry) -> Outline | None:
+def outline(
+    path: str, revision: str | None, table: ModelTable, registry: Registry, *, allow_code: bool = False
+) -> Outline | None:
     """The outline of a model path; None for a Hub id whose `config.json` is not to be had.
 
     Raises `UsageError` for a path that leads nowhere, and for a model that the packed core does not compute.
@@ -76,20 +78,20 @@ def outline(path: str, revision: str | None, table: ModelTable, registry: Regist
     if not (folder / CONFIG).is_file():
         raise UsageError(f"{folder} is no checkpoint: it has no {CONFIG}.")
     try:
-        found = Outline(path, folder, empty_model(folder), table)
+        found = Outline(path, folder, empty_model(folder, allow_code), table)
         found.shapes  # noqa: B018  # a family that is refused is refused here
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UsageError(f"The checkpoint {path} cannot be used: {error}") from error
     return found
 
 
-def empty_model(folder: Path) -> Any:
+def empty_model(folder: Path, allow_code: bool) -> Any:
     """The model of a folder's `config.json` on the `meta` device: shapes and no numbers."""
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=allow_code)
     vision = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     family: Any = AutoModelForImageTextToText if vision else AutoModelForCausalLM
     with torch.device("meta"):
-        return family.from_config(config).eval()
+        return family.from_config(config, trust_remote_code=allow_code).eval()
 
 
 def from_hub(path: str, revision: str | None) -> Path | None:

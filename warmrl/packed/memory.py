@@ -159,6 +159,15 @@ def _head(shapes: Shapes, row: Lengths, how: Training) -> tuple[int, int]:
     return copies * chunk + 2 * states + gradient + weight * how.head_copy, 2 * gradient + 2 * states
 
 
+def forward_bytes(shapes: Shapes, row: Lengths, how: Training) -> int:
+    """The most bytes of a pass that only scores: what one layer works on, and then the head."""
+    stream = row.tokens * shapes.decoder.hidden * WIDE
+    layer = row.tokens * shapes.decoder.intermediate * 3 * how.products + 2 * stream
+    chunk = min(row.scored, chunk_tokens(shapes.vocabulary)) * shapes.vocabulary * WIDE
+    head = CHUNKS * chunk + shapes.vocabulary * shapes.decoder.hidden * how.head_copy
+    return max(layer, head) + stream
+
+
 def activation_bytes(policy: PackedPolicy, shapes: Shapes, row: Row) -> int:
     """The most bytes that a row takes without recomputing, beside weights, gradients and the optimizer."""
     return max(activations(shapes, lengths_of(shapes, row), training_of(policy)).peaks(recompute=False))

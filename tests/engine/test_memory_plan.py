@@ -38,12 +38,12 @@ CASES = {
     "qwen, autocast, recomputed": Case(dtype="bfloat16", recompute=True),
     "qwen, long completions": Case(completions=(400, 350, 300)),
     "qwen, long, recomputed": Case(completions=(400, 350, 300), recompute=True),
-    "qwen, several rows": Case(budget=300, groups=3),
+    "qwen, several rows": Case(budget=150, groups=3, prompt=20, completions=(30, 25, 35, 30), side=8),
     "qwen, one completion": Case(completions=(200,), groups=1),
     "idefics3, text": Case("idefics3", side=0),
 }
-QUICK = ("qwen, all parts", "idefics3, all parts", "qwen, recomputed", "qwen, vision frozen", "qwen, several rows",
-         "qwen, adapters, bfloat16", "qwen, autocast")  # fmt: skip
+QUICK = ("qwen, all parts", "qwen, recomputed", "qwen, several rows", "qwen, vision frozen",
+         "idefics3, adapters, bfloat16")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +102,8 @@ MUTANTS = {
     "moments forgotten": ("qwen, vision frozen", lambda d: replace(d, trained=d.trained // 100)),
     "gradients forgotten": ("qwen, several rows", lambda d: replace(d, several_rows=False)),
     "activations of half the layers": ("qwen, all parts", lambda d: halved(d)),
-    "no copies under autocast": ("qwen, autocast", lambda d: replace(d, how=replace(d.how, products=4))),
-    "adapters as if in full": ("qwen, adapters, bfloat16", lambda d: replace(d, how=replace(d.how, weights=4, rank=0))),
+    "float32 for bfloat16": ("qwen, autocast", lambda d: replace(d, how=replace(d.how, products=4))),
+    "adapters as if in full": ("idefics3, adapters, bfloat16", lambda d: replace(d, how=replace(d.how, weights=4, rank=0))),
 }
 
 
@@ -116,7 +116,7 @@ def halved(found: Demand) -> Demand:
 def test_a_wrong_estimate_is_seen(mutant, tmp_path):
     name, change = MUTANTS[mutant]
     found = change(demand(Measured(CASES[name]), tmp_path))
-    assert abs(planned(found, name) / peak_of(name) - 1) > 0.1
+    assert abs(planned(found, name) / peak_of(name) - 1) > 0.15
 
 
 def test_processes_share_out_what_fsdp_shards(tmp_path):

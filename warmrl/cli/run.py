@@ -89,8 +89,8 @@ def execute(file: RecipeFile, folder: Path, stopping: Any, tracker: str | None, 
     from warmrl.engine.tracking import Tracker
 
     entries = Entries(file, home() / "store")
+    entries.check_models()
     require_space(home(), CHECKPOINTS_OF_ROOM * entries.base.bytes)
-    entries.check_teachers()
     with progress_for() as progress, Tracker(tracker, folder) as tracked:
         experiment = Experiment(entries, RunFolder(folder, tracked), progress, stopping, allow_code)
         report = experiment.run()

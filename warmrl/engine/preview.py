@@ -8,7 +8,6 @@ from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.problem import Problem
 from warmrl.domain.reward import Reward
 from warmrl.domain.stages import MethodConfig
-from warmrl.engine.checkpoints import weights_here
 from warmrl.engine.entries import DONE_EVALUATION, Entries
 from warmrl.engine.recipe_rules import data_of, stage_config
 
@@ -35,8 +34,8 @@ def stage_preview(entries: Entries, name: str) -> dict[str, Any]:
     """One stage: how much, and whether it has to run."""
     choice = entries.file.recipe.stage[name]
     config = stage_config(choice)
-    here = can_tell(entries)
-    why = entries.missing(name, entries.kept_steps(name)) if here else "the model's weights are not here"
+    here = entries.can_tell()
+    why = entries.missing(name, entries.kept_steps(name)) if here else "weights of a model or teacher are not here"
     steps = config.steps if isinstance(config, MethodConfig) else 0
     prompts = config.prompts_per_step if isinstance(config, MethodConfig) else 0
     return {
@@ -55,7 +54,7 @@ def stage_preview(entries: Entries, name: str) -> dict[str, Any]:
 def eval_preview(entries: Entries, checkpoint: str, suite: str) -> dict[str, Any]:
     """One evaluation: how much, and whether its samples are there."""
     problems = len(entries.dataset(f"suite.{suite}").problems())
-    done = can_tell(entries) and (entries.eval_folder(checkpoint, suite) / DONE_EVALUATION).exists()
+    done = entries.can_tell() and (entries.eval_folder(checkpoint, suite) / DONE_EVALUATION).exists()
     return {
         "checkpoint": checkpoint,
         "suite": suite,
@@ -64,12 +63,6 @@ def eval_preview(entries: Entries, checkpoint: str, suite: str) -> dict[str, Any
         "reused": done,
         "why": "reused" if done else "runs",
     }
-
-
-def can_tell(entries: Entries) -> bool:
-    """Whether results can be looked up: their keys hold the hash of the model's weights."""
-    model = entries.file.recipe.model
-    return weights_here(model.path, model.revision, entries.file.registry)
 
 
 def try_grader(entries: Entries) -> list[str]:

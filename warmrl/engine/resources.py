@@ -19,7 +19,6 @@ from warmrl.engine.entries import DONE_EVALUATION, Entries
 from warmrl.engine.machines import Machine
 from warmrl.engine.memory_plan import Lines
 from warmrl.engine.outline import Outline, outline
-from warmrl.engine.preview import can_tell
 from warmrl.engine.recipe_rules import data_of, stage_config
 from warmrl.engine.stage_plan import WIDTHS, StagePlan, planned
 from warmrl.engine.tokens_plan import Completions, Prompts, assumed, evaluated, given, prompts_of, sampled
@@ -95,12 +94,13 @@ class Resources:
     def stages(self) -> dict[str, StagePlan]:
         """Every stage that has still to train, planned."""
         recipe = self.entries.file.recipe
+        base = self.base  # first, so that a model that is none is said before anything of it is looked up
+        teachers = {name: self.teacher(name, recipe.stage[name], base) for name in self.entries.order()}
         found = {}
-        for name in self.entries.order():
+        for name, teacher in teachers.items():
             if self.is_there(name):
                 continue
             choice = recipe.stage[name]
-            teacher = self.teacher(name, choice)
             model = self.model_of(name, stage_config(choice))
             if model is not None and isinstance(choice.config, MethodConfig):
                 problems, lengths = self.problems(name), self.lengths(name, model)
@@ -109,7 +109,7 @@ class Resources:
 
     def is_there(self, stage: str) -> bool:
         """Whether a stage's result will be reused."""
-        return can_tell(self.entries) and self.entries.missing(stage, self.entries.kept_steps(stage)) is None
+        return self.entries.can_tell() and self.entries.missing(stage, self.entries.kept_steps(stage)) is None
 
     def model_of(self, name: str, config: StageConfig) -> Outline | None:
         """The model that a stage starts from: the recipe's, or another run's policy."""
@@ -117,7 +117,7 @@ class Resources:
             return self.base
         return self.outline(config.policy, None, f"stage.{name}.policy")
 
-    def teacher(self, name: str, choice: Choice) -> Outline | None:
+    def teacher(self, name: str, choice: Choice, base: Outline | None) -> Outline | None:
         """The outline of a stage's teacher, when it is loaded here; its tokens must be the student's for scores."""
         teacher = getattr(choice.config, "teacher", None)
         if not isinstance(teacher, Choice) or not isinstance(teacher.config, TeacherConfig):
@@ -126,8 +126,8 @@ class Resources:
         if where is None:
             return None
         found = self.outline(*where, f"stage.{name}.teacher")
-        if found and self.base and set(stage_config(choice).teacher_needs()) - {"generates"}:
-            self.compare_tokens(name, found, self.base)
+        if found and base and set(stage_config(choice).teacher_needs()) - {"generates"}:
+            self.compare_tokens(name, found, base)
         return found
 
     def compare_tokens(self, name: str, teacher: Outline, student: Outline) -> None:
@@ -168,7 +168,7 @@ class Resources:
 
     def folder(self, stage: str) -> Path | None:
         """A stage's entry in the store; None when it cannot be told without the model's weights."""
-        return self.entries.stage_folder(stage) if can_tell(self.entries) else None
+        return self.entries.stage_folder(stage) if self.entries.can_tell() else None
 
     @cached_property
     def evaluations(self) -> dict[str, EvaluationPlan]:
@@ -205,7 +205,7 @@ class Resources:
 
     def eval_folders(self, suite: str) -> list[Path]:
         """The entries of a suite's evaluations, the first checkpoint's first."""
-        if not can_tell(self.entries):
+        if not self.entries.can_tell():
             return []
         return [self.entries.eval_folder(checkpoint, suite) for checkpoint in self.entries.checkpoints()]
 

@@ -134,7 +134,9 @@ class Measured:
         AcceleratorState._reset_state(reset_partial_state=True)
         processes = Processes(case.dtype)
         self.stage = SimpleNamespace(
-            policy=self.policy, processes=processes, recompute=Recompute(self.policy, self.config.gradient_checkpointing)
+            policy=self.policy,
+            processes=processes,
+            recompute=Recompute(self.policy, self.config.gradient_checkpointing),
         )
         self.method = SimpleNamespace(
             config=self.config, loss=lambda _row: TokenLoss(lambda logprob, _entropy, _rows: -logprob.sum()),

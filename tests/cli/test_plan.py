@@ -18,8 +18,10 @@ from warmrl.cli.run import execute
 from warmrl.domain.errors import UsageError
 from warmrl.engine import recipe_file, workshop
 from warmrl.engine.entries import Entries
-from warmrl.engine.machines import Machine
+from warmrl.engine.machines import Machine, machine
+from warmrl.engine.plan_report import resources_report
 from warmrl.engine.progress import Progress
+from warmrl.engine.resources import Resources
 from warmrl.engine.workshop import Workshop
 from warmrl.plugin.registry import Registry
 
@@ -43,7 +45,8 @@ def published(name: str, tmp_path: Path, *sets: str, device: str = "h200") -> di
     """GRPO alone on a published checkpoint's config."""
     path = folder_of(name, tmp_path)
     own = [f"model.path={path}", "stage.rl.policy=base", *SEVEN, *sets]
-    return look(*own, device=device, recipe=ROOT / "recipes" / "grpo_only.toml")["resources"]
+    file = recipe_file.read(ROOT / "recipes" / "grpo_only.toml", own)
+    return resources_report(Resources(Entries(file, tmp_path / "store"), machine(device, 1)))
 
 
 def test_the_quickstart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,7 +103,10 @@ MUTANTS = {
     "gradients forgotten": ("qwen, several rows", lambda d: replace(d, several_rows=False)),
     "activations of half the layers": ("qwen, all parts", lambda d: halved(d)),
     "float32 for bfloat16": ("qwen, autocast", lambda d: replace(d, how=replace(d.how, products=4))),
-    "adapters as if in full": ("idefics3, adapters, bfloat16", lambda d: replace(d, how=replace(d.how, weights=4, rank=0))),
+    "adapters as if in full": (
+        "idefics3, adapters, bfloat16",
+        lambda d: replace(d, how=replace(d.how, weights=4, rank=0)),
+    ),
 }
 
 

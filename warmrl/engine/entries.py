@@ -180,7 +180,7 @@ class Entries:
                 raise UsageError(f"`{at}`: {folder} is no checkpoint: it has no .safetensors file.")
 
     def can_tell(self) -> bool:
-        """Whether results can be looked up: their keys hold the hashes of all these checkpoints. Raises `UsageError`."""
+        """Whether results can be looked up: their keys hold hashes of all these checkpoints. Raises `UsageError`."""
         return all(weights_here(path, revision, self.file.registry) for _, path, revision in self.models())
 
     def kept_steps(self, stage: str) -> list[int]:

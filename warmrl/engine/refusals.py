@@ -55,7 +55,7 @@ def remedies(plan: StagePlan) -> Iterator[str]:
     """Changes that make it fit, each alone."""
     room, demand = plan.machine.bytes, plan.demand
     if plan.config.gradient_checkpointing == "off" and needed(demand, recompute=True) <= room:
-        yield f"`gradient_checkpointing = \"auto\"` ({gib(needed(demand, recompute=True))})"
+        yield f'`gradient_checkpointing = "auto"` ({gib(needed(demand, recompute=True))})'
     single = plan.prompts.longest + plan.completions.longest
     if demand.row.tokens > single:
         less = single / demand.row.tokens

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from warmrl.domain.config import Choice
 from warmrl.domain.errors import UsageError
@@ -34,8 +33,8 @@ MEMORY = (
 )
 PROCESSES = (
     "processes: `fsdp2` divides weights, gradients and moments by them and gathers two layers, the embedding and the "
-    "head; otherwise DDP holds a second copy of the gradients. A teacher, a reference and an evaluated policy are whole "
-    "in each."
+    "head; otherwise DDP holds a second copy of the gradients. A teacher, a reference and an evaluated policy are "
+    "whole in each."
 )
 DISK = "disk: two checkpoints and one being written, the policies that are kept, 300 bytes an answer and 12 a token."
 
@@ -190,6 +189,10 @@ class Resources:
         recipe = self.entries.file.recipe
         config, samples, width = recipe.sampler.config, recipe.eval.samples, WIDTHS[recipe.model.dtype]
         assert isinstance(config, SamplerConfig)
+        if type(config).memory is SamplerConfig.memory:
+            self.unknown.append(
+                f"The sampler `{recipe.sampler.use}` does not say what memory it takes: none is counted."
+            )
         own = config.memory(
             base.shapes, width=width, completions=config.block_size * samples, per_prompt=samples,
             prompt=prompts.longest, longest=recipe.eval.max_tokens,
@@ -250,7 +253,6 @@ class Resources:
             )
         return (
             f"time: {UTILISATION:.0%} of {here.peak / 1e12:.0f} TFLOP/s (dense bfloat16, data sheet) in training, "
-            f"{BANDWIDTH_USED:.0%} of {here.bandwidth / 1e12:.2f} TB/s in sampling, which reads all weights once a step "
-            "of its rows; rewards, loading and saving take no time."
+            f"{BANDWIDTH_USED:.0%} of {here.bandwidth / 1e12:.2f} TB/s in sampling, which reads all weights once a "
+            "step of its rows; rewards, loading and saving take no time."
         )
-

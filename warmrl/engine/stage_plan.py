@@ -171,8 +171,10 @@ def planned(
         snapshot=model.shapes.total * how.weights if "snapshot" in config.holds() else 0,
         features=min(CACHE_BYTES // processes, round(images)) if frozen and on_cpu else 0,
         merged=merged * how.weights if on_cpu else 0,
-        **(of_teacher(plan, teacher.shapes, row, width) if teacher else {}),
     )
+    if teacher:
+        weights, states, work = of_teacher(plan, teacher.shapes, row, width)
+        demand = replace(demand, teacher=weights, teacher_states=states, teacher_work=work)
     return replace(plan, demand=demand)
 
 
@@ -245,15 +247,11 @@ def sampling(recipe: Recipe, plan: StagePlan, width: int) -> int:
     )
 
 
-def of_teacher(plan: StagePlan, shapes: Shapes, row: Lengths, width: int) -> dict[str, int]:
-    """A teacher in the process: its weights, what it says of a step's tokens, its own pass."""
-    how = Training(frozenset(), 0, width, width, head_copy=0)
+def of_teacher(plan: StagePlan, shapes: Shapes, row: Lengths, width: int) -> tuple[int, int, int]:
+    """A teacher in the process: bytes of its weights, of what it says of a step's tokens, of its own pass."""
+    how = Training(frozenset(), 0, width, width)
     states = plan.load.scored / plan.processes * shapes.decoder.hidden * width if plan.demand.how.teacher else 0
-    return {
-        "teacher": shapes.total * width,
-        "teacher_states": round(states),
-        "teacher_work": forward_bytes(shapes, row, how),
-    }
+    return shapes.total * width, round(states), forward_bytes(shapes, row, how)
 
 
 def image_pass(plan: StagePlan) -> float:

@@ -101,13 +101,15 @@ def sampled(folder: Path | None, longest: int) -> Completions:
     """Lengths of a stage that samples: those of its own earlier steps, or the assumption."""
     lengths = [row["length"] for row in rows_of(folder, "metrics.jsonl") if "length" in row]
     if lengths:
-        why = f"completions of {sum(lengths) / len(lengths):.0f} tokens were measured in its {len(lengths)} steps so far"
+        why = (
+            f"completions of {sum(lengths) / len(lengths):.0f} tokens were measured in its {len(lengths)} steps so far"
+        )
         return Completions(sum(lengths) / len(lengths), longest, why)
     return Completions(SHARE * longest, longest, f"completions of {SHARE} x `max_tokens` ({longest}) are assumed")
 
 
 def evaluated(folders: Sequence[Path], longest: int) -> Completions:
-    """Lengths of an evaluation's answers: those of the first checkpoint that has been on the suite, or the assumption."""
+    """Lengths of an evaluation's answers: those of the first checkpoint that was on the suite, or the assumption."""
     for folder in folders:
         lengths = [row["tokens"] for row in rows_of(folder, SAMPLES)]
         if lengths:
@@ -120,10 +122,14 @@ def given(found: Outline, problems: Sequence[Problem], longest: int) -> Completi
     """Lengths of worked answers that a stage trains on."""
     texts = [one.solution for one in problems if one.solution][:TRIED]
     if not texts or found.processor is None:
-        return Completions(SHARE * longest, longest, f"worked answers of {SHARE} x `max_tokens` ({longest}) are assumed")
+        return Completions(
+            SHARE * longest, longest, f"worked answers of {SHARE} x `max_tokens` ({longest}) are assumed"
+        )
     lengths = [len(found.policy.encode_answer(text)) for text in texts]
     mean = sum(lengths) / len(lengths)
-    return Completions(mean, max(lengths), f"worked answers of {mean:.0f} tokens were measured on the first {len(texts)}")
+    return Completions(
+        mean, max(lengths), f"worked answers of {mean:.0f} tokens were measured on the first {len(texts)}"
+    )
 
 
 def rows_of(folder: Path | None, name: str) -> list[dict[str, Any]]:

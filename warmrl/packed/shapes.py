@@ -1,4 +1,4 @@
-"""The numbers of a model that its memory and its work follow from; the same of a live model and of one without weights."""
+"""The numbers of a model that its memory and its work follow from, of a live model or of one without weights."""
 
 from __future__ import annotations
 
@@ -119,9 +119,7 @@ def shapes_of(policy: PackedPolicy) -> Shapes:
 
 def _weights(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
     """Parameters, each once, adapters left out."""
-    found = {
-        id(p): p for module in modules for name, p in module.named_parameters() if ".lora_" not in f".{name}"
-    }
+    found = {id(p): p for module in modules for name, p in module.named_parameters() if ".lora_" not in f".{name}"}
     return list(found.values())
 
 

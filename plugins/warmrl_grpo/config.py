@@ -31,3 +31,7 @@ class GRPOConfig(MethodConfig):
     sample them: each token for itself, the product over its completion (one more scoring pass), or not at all."""
     importance_cap: Annotated[float, Field(ge=1)] = 2.0
     """The largest such weight. 2: TRL's when it took up truncated importance sampling (trl#3867); TRL 1.16 has 3."""
+
+    def holds(self) -> frozenset[str]:
+        """The reference, when it is asked for."""
+        return frozenset({"reference"} if self.reference_kl else ())

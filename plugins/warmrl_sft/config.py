@@ -26,3 +26,7 @@ class SFTConfig(MethodConfig):
     """Steps between looks at the held-out problems."""
     patience: Annotated[int, Field(ge=1)] = 3
     """Looks without a lower held-out loss after which the stage ends; the best policy is what it hands on."""
+
+    def holds(self) -> frozenset[str]:
+        """The best policy so far, while there is early stopping."""
+        return frozenset({"snapshot"} if self.hold_out else ())

@@ -20,6 +20,10 @@ class LocalConfig(TeacherConfig):
     model_revision: str | None = None
     """Commit of a Hub id."""
 
+    def checkpoint(self) -> tuple[str, str | None]:
+        """Its own."""
+        return self.path, self.model_revision
+
 
 class TracesConfig(CuratorConfig):
     """A teacher's answers to the problems of `data`, kept when they are right."""

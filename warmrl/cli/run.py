@@ -89,6 +89,7 @@ def execute(file: RecipeFile, folder: Path, stopping: Any, tracker: str | None, 
     from warmrl.engine.tracking import Tracker
 
     entries = Entries(file, home() / "store")
+    entries.check_models()
     require_space(home(), CHECKPOINTS_OF_ROOM * entries.base.bytes)
     with progress_for() as progress, Tracker(tracker, folder) as tracked:
         experiment = Experiment(entries, RunFolder(folder, tracked), progress, stopping, allow_code)

@@ -85,3 +85,10 @@ class MethodConfig(StageConfig):
     """Recompute activations in the backward pass: `auto` does so for rows whose estimate exceeds the free memory."""
     checkpoint_every: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 20
     """Steps between checkpoints of a stage."""
+
+    def holds(self) -> frozenset[str]:
+        """What the method keeps beside the policy, for the plan of memory.
+
+        `reference`: the stage's start, frozen (adapters need no copy of it). `snapshot`: one more copy of the weights.
+        """
+        return frozenset()

@@ -24,6 +24,10 @@ class TeacherConfig(Config):
     generates: ClassVar[bool] = False
     scores: ClassVar[tuple[Scores, ...]] = ()
 
+    def checkpoint(self) -> tuple[str, str | None] | None:
+        """Model path and revision of a checkpoint that this teacher loads here; None: none (a server has it)."""
+        return None
+
 
 C = TypeVar("C", bound=TeacherConfig)
 

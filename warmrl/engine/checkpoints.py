@@ -18,6 +18,9 @@ from warmrl.plugin.registry import Registry
 # Files of a checkpoint that change what it does: weights, settings, chat template, vocabulary.
 SEMANTIC = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
+# How the Hub names a repository; a few old ones have no owner.
+HUB_ID = r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -35,20 +38,41 @@ class Source:
 
 def find(path: str, revision: str | None, registry: Registry) -> Source:
     """Resolve a model path. Raises `UsageError` naming what was tried."""
+    folder = locate(path, registry)
+    return from_hub(path, revision) if folder is None else folder_source(folder)
+
+
+def locate(path: str, registry: Registry) -> Path | None:
+    """The folder of a model path, nothing of it read; None for what can only be a Hub id. Raises `UsageError`."""
     if "#" in path:
         return from_run(path)
     if Path(path).is_dir():
-        return folder_source(Path(path))
+        return Path(path)
     if re.fullmatch(r"[a-z_]+:[A-Za-z0-9_.-]+", path):
         folder = registry.manager.hook.warmrl_find_checkpoint(path=path)
         if folder is None:
             raise UsageError(f"`{path}` is a checkpoint of no installed plugin; see `warmrl plugin list`.")
-        return folder_source(folder)
-    return from_hub(path, revision)
+        return folder
+    if not re.fullmatch(HUB_ID, path):
+        raise UsageError(f"`{path}` is no folder, no named checkpoint, and cannot be a Hub id (`owner/name`).")
+    return None
 
 
-def from_run(path: str) -> Source:
-    """A policy of a finished stage of a run."""
+def weights_here(path: str, revision: str | None, registry: Registry) -> bool:
+    """Whether a checkpoint's weights are on this machine; nothing is downloaded. Raises `UsageError`."""
+    folder = locate(path, registry)
+    if folder is None:
+        from huggingface_hub import snapshot_download
+
+        try:
+            folder = Path(snapshot_download(path, revision=revision, local_files_only=True))
+        except (OSError, ValueError):
+            return False
+    return any(folder.glob("*.safetensors"))
+
+
+def from_run(path: str) -> Path:
+    """The policy of a finished stage of a run."""
     try:
         name = CheckpointName.parse(path)
     except ValueError as error:
@@ -67,7 +91,7 @@ def from_run(path: str) -> Source:
         raise UsageError(f"`{path}`: the stage `{name.stage}` made no policy; a curator makes data.")
     if not folder.is_dir():
         raise UsageError(f"`{path}`: that step was not kept; name it in `eval.at` and run the recipe again.")
-    return folder_source(folder)
+    return folder
 
 
 def folder_source(folder: Path) -> Source:

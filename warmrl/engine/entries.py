@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +11,10 @@ from typing import Any
 
 from warmrl.domain.config import Choice
 from warmrl.domain.dataset import Dataset
-from warmrl.domain.errors import DataError
+from warmrl.domain.errors import DataError, UsageError
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.problem import Problem
-from warmrl.engine.checkpoints import Source, find, folder_source
+from warmrl.engine.checkpoints import Source, find, folder_source, locate, weights_here
 from warmrl.engine.keys import key_of, semantic
 from warmrl.engine.recipe_file import RecipeFile
 from warmrl.engine.recipe_rules import data_of, stage_config, stage_order
@@ -159,6 +159,33 @@ class Entries:
         """Every entry of the recipe, there or not. Reads all its data, so that what is wrong with it is found first."""
         points = [(checkpoint, suite) for checkpoint in self.checkpoints() for suite in self.file.recipe.suite]
         return [*map(self.stage_folder, self.order()), *(self.eval_folder(*point) for point in points)]
+
+    def models(self) -> Iterator[tuple[str, str, str | None]]:
+        """Every checkpoint that is loaded here: where the recipe names it, its path, its revision."""
+        recipe = self.file.recipe
+        yield "model.path", recipe.model.path, recipe.model.revision
+        for name, choice in recipe.stage.items():
+            teacher = getattr(choice.config, "teacher", None)
+            where = teacher.config.checkpoint() if isinstance(teacher, Choice) else None  # type: ignore[attr-defined]
+            if where is not None:
+                yield f"stage.{name}.teacher", *where
+
+    def check_models(self) -> None:
+        """Refuse a model or a teacher that is nowhere before anything is spent; a Hub id is left to the Hub.
+
+        Raises `UsageError` that says where the recipe names it.
+        """
+        for at, path, _ in self.models():
+            try:
+                folder = locate(path, self.file.registry)
+            except UsageError as error:
+                raise UsageError(f"`{at}`: {error}") from None
+            if folder is not None and not any(folder.glob("*.safetensors")):
+                raise UsageError(f"`{at}`: {folder} is no checkpoint: it has no .safetensors file.")
+
+    def can_tell(self) -> bool:
+        """Whether results can be looked up: their keys hold hashes of all these checkpoints. Raises `UsageError`."""
+        return all(weights_here(path, revision, self.file.registry) for _, path, revision in self.models())
 
     def kept_steps(self, stage: str) -> list[int]:
         """Steps of a stage whose policy something refers to."""

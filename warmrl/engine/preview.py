@@ -9,17 +9,15 @@ from warmrl.domain.problem import Problem
 from warmrl.domain.reward import Reward
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.entries import DONE_EVALUATION, Entries
-from warmrl.engine.recipe_file import RecipeFile
 from warmrl.engine.recipe_rules import data_of, stage_config
-from warmrl.engine.run_place import home
 
 # Problems on which the grader is tried.
 TRIED = 8
 
 
-def preview(file: RecipeFile) -> dict[str, Any]:
-    """The plan of a recipe as plain values. Reads datasets and the store; loads no weights."""
-    entries = Entries(file, home() / "store")
+def preview(entries: Entries) -> dict[str, Any]:
+    """What a recipe would do, as plain values. Reads datasets and the store; loads no weights."""
+    file = entries.file
     return {
         "recipe": file.recipe.name,
         "stages": [stage_preview(entries, name) for name in entries.order()],
@@ -36,7 +34,8 @@ def stage_preview(entries: Entries, name: str) -> dict[str, Any]:
     """One stage: how much, and whether it has to run."""
     choice = entries.file.recipe.stage[name]
     config = stage_config(choice)
-    why = entries.missing(name, entries.kept_steps(name))
+    here = entries.can_tell()
+    why = entries.missing(name, entries.kept_steps(name)) if here else "weights of a model or teacher are not here"
     steps = config.steps if isinstance(config, MethodConfig) else 0
     prompts = config.prompts_per_step if isinstance(config, MethodConfig) else 0
     return {
@@ -46,7 +45,7 @@ def stage_preview(entries: Entries, name: str) -> dict[str, Any]:
         "data": ", ".join(data_of(config)),
         "steps": steps or "",
         "completions": steps * prompts * getattr(config, "samples_per_prompt", 1) or "",
-        "key": entries.stage_key(name),
+        "key": entries.stage_key(name) if here else None,
         "reused": why is None,
         "why": "reused" if why is None else f"runs: {why}",
     }
@@ -55,7 +54,7 @@ def stage_preview(entries: Entries, name: str) -> dict[str, Any]:
 def eval_preview(entries: Entries, checkpoint: str, suite: str) -> dict[str, Any]:
     """One evaluation: how much, and whether its samples are there."""
     problems = len(entries.dataset(f"suite.{suite}").problems())
-    done = (entries.eval_folder(checkpoint, suite) / DONE_EVALUATION).exists()
+    done = entries.can_tell() and (entries.eval_folder(checkpoint, suite) / DONE_EVALUATION).exists()
     return {
         "checkpoint": checkpoint,
         "suite": suite,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal
 
 import psutil
@@ -11,6 +12,7 @@ from warmrl.engine.launch import local_processes
 from warmrl.engine.policy import Policy
 from warmrl.packed.memory import activation_bytes, recompute
 from warmrl.packed.plan import Row
+from warmrl.packed.shapes import Shapes, shapes_of
 
 # The share of free memory that activations may take: the estimate is rough, and allocators leave gaps.
 SHARE = 0.75
@@ -29,6 +31,11 @@ class Recompute:
     def __init__(self, policy: Policy, setting: Literal["auto", "on", "off"]) -> None:
         self.policy, self.setting = policy, setting
         self.rows = 0
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """The policy's numbers, which no update changes."""
+        return shapes_of(self.policy.packed)
 
     def taken(self) -> int:
         """How many rows were recomputed since this was last asked."""
@@ -49,7 +56,7 @@ class Recompute:
             free -= FIRST_UPDATE * trained
         if torch.is_autocast_enabled(self.policy.device.type):  # it keeps low-precision copies of the weights
             free -= torch.get_autocast_dtype(self.policy.device.type).itemsize * trained
-        return activation_bytes(self.policy.packed, row) <= SHARE * free
+        return activation_bytes(self.policy.packed, self.shapes, row) <= SHARE * free
 
 
 def free_bytes(device: torch.device) -> int:

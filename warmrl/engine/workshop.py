@@ -13,11 +13,15 @@ from warmrl.engine.checkpoints import Source
 from warmrl.engine.curating import keep_curated
 from warmrl.engine.entries import Entries
 from warmrl.engine.evaluation import Evaluation
+from warmrl.engine.launch import local_processes
+from warmrl.engine.machines import machine
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.progress import Progress
 from warmrl.engine.randomness import generator
 from warmrl.engine.recipe_rules import stage_config
+from warmrl.engine.refusals import refuse_certain
+from warmrl.engine.resources import Resources
 from warmrl.engine.sampling import Sampling
 from warmrl.engine.scoring import Rewards
 from warmrl.engine.stage import Stage
@@ -39,6 +43,8 @@ class Workshop:
         self.entries, self.progress, self.on_row = entries, progress, on_row
         self.stopping, self.allow_code = stopping, allow_code
         self.recipe, self.registry = entries.file.recipe, entries.file.registry
+        here = machine(None, local_processes())
+        refuse_certain(Resources(entries, here, measure=False, allow_code=allow_code))
         self.processes = Processes(self.recipe.model.dtype)
         self.style = self.registry.instance(self.recipe.answer)
         self.rewards = Rewards(self.recipe.reward, self.style, self.registry)

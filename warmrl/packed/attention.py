@@ -104,9 +104,7 @@ class PrefixPlan:
     ) -> PrefixPlan:
         """From the row's blocks: (prompt start, prompt end, [(completion start, end), ...])."""
         spans = spans_of(blocks)
-        causal = [span for span in spans if not span.prompt_length]
-        shared = [span for span in spans if span.prompt_length]
-        buckets = [*_buckets(causal), *_buckets(shared)]
+        buckets = _bucketed(spans)
         order = torch.empty(sum(span.length for span in spans), dtype=torch.long)
         calls, base = [], 0
         for bucket in buckets:
@@ -153,6 +151,21 @@ class PrefixPlan:
 def _gather(states: Tensor, index: Tensor, batch: int) -> Tensor:
     """Tokens `index` `[B * L]` of `[T, heads, d]` as `[B, heads, L, d]`."""
     return states.index_select(0, index).view(batch, -1, *states.shape[1:]).transpose(1, 2)
+
+
+def padded(spans: Sequence[Span]) -> tuple[int, int]:
+    """Queries and keys that the calls of `PrefixPlan` gather, padding and all, summed over the spans."""
+    queries = keys = 0
+    for bucket in _bucketed(spans):
+        longest = len(bucket) * max(span.length for span in bucket)
+        queries, keys = queries + longest, keys + longest + len(bucket) * max(span.prompt_length for span in bucket)
+    return queries, keys
+
+
+def _bucketed(spans: Sequence[Span]) -> list[list[Span]]:
+    """The spans of each call: those that are causal alone, then those that follow a prompt."""
+    causal = [span for span in spans if not span.prompt_length]
+    return [*_buckets(causal), *_buckets([span for span in spans if span.prompt_length])]
 
 
 def _buckets(spans: Sequence[Span]) -> Iterator[list[Span]]:

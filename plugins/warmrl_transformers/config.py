@@ -19,7 +19,8 @@ class TransformersConfig(SamplerConfig):
     def memory(self, shapes: Any, *, width: int, completions: int, per_prompt: int, prompt: int, longest: int) -> int:
         """Keys and values of `rows` completions, up to `GROUP` of which share a prompt's; and a step's logits.
 
-        One layer's are there twice while they are laid out anew. The logits' distribution is held in float32 three times (logits, log p, p) and in float64 twice (p, its sums).
+        One layer's are there twice while they are laid out anew. The logits' distribution is held in float32 three
+        times (logits, log p, p) and in float64 twice (p, its sums).
         """
         rows = min(self.rows, completions)
         size = min(GROUP, per_prompt)

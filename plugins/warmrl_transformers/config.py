@@ -19,11 +19,12 @@ class TransformersConfig(SamplerConfig):
     def memory(self, shapes: Any, *, width: int, completions: int, per_prompt: int, prompt: int, longest: int) -> int:
         """Keys and values of `rows` completions, up to `GROUP` of which share a prompt's; and a step's logits.
 
-        The logits' distribution is held in float32 three times (logits, log p, p) and in float64 twice (p, its sums).
+        One layer's are there twice while they are laid out anew. The logits' distribution is held in float32 three
+        times (logits, log p, p) and in float64 twice (p, its sums).
         """
         rows = min(self.rows, completions)
         size = min(GROUP, per_prompt)
         columns = -(-rows // size) * (prompt + size * longest)
         decoder = shapes.decoder
-        cache = 2 * columns * decoder.whole * decoder.keys * width
+        cache = 2 * columns * (decoder.whole + 1) * decoder.keys * width
         return cache + rows * shapes.vocabulary * (3 * 4 + 2 * 8)

@@ -200,13 +200,13 @@ def test_nonsense_is_refused(fault: str, sampled: tuple[Registry, Policy, Any]) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 def test_two_processes_of_which_one_meets_the_error(tmp_path: Path, undisturbed: Home) -> None:
     """In an evaluation, then in a rollout: both end, with the sentence, and the same command goes on."""
 
     def run(**fault: Any) -> Outcome:
         recipe = home(tmp_path, **fault).recipe
-        return warmrl("run", str(recipe), "--out", "run", "--processes", "2", folder=tmp_path, seconds=120)
+        return warmrl("run", str(recipe), "--out", "run", "--processes", "2", folder=tmp_path, seconds=250)
 
     # Of the process's two blocks of the evaluation it makes one, then the other, and its block of the first rollout.
     for after, sentence in ((1, "Finished blocks"), (2, "ends at step 1")):

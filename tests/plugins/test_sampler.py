@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from measured_updates import BUILD, Case, prompt_of
+from memory_meter import Meter
 from tiny_models import FAMILIES, IMAGE, VISION, tiny_model, tiny_prompt
 from warmrl_transformers.config import TransformersConfig
 from warmrl_transformers.draw import Draw, Limits, nucleus
@@ -16,6 +18,7 @@ from warmrl.engine.checkpoints import find
 from warmrl.engine.policy import Policy
 from warmrl.packed.plan import Answer, EncodedGroup, plan
 from warmrl.packed.policy import PackedPolicy
+from warmrl.packed.shapes import shapes_of
 from warmrl.plugin.registry import Registry
 
 STOP, BANNED = 2, {IMAGE, 58}
@@ -185,3 +188,28 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it():
     p = torch.tensor([[0.1, 0.5, 0.15, 0.25]], dtype=torch.float64)
     kept = nucleus(p, torch.tensor([[0.7]], dtype=torch.float64))
     assert kept.tolist() == [[0.0, 0.5, 0.0, 0.25]]
+
+
+@pytest.mark.parametrize("per_prompt", [1, 4])
+def test_what_it_says_of_its_memory(per_prompt):
+    """Keys, values and logits, within 15 % of the most that sampling takes."""
+    torch.manual_seed(0)
+    model, longest = BUILD["idefics3"](6, 8).eval(), 80
+    prompts = [prompt_of(Case("idefics3", side=8), seed) for seed in range(4)]
+    policy = SimpleNamespace(
+        packed=PackedPolicy(model), device=torch.device("cpu"), autocast=nullcontext, banned_ids=frozenset(),
+        stop_ids=frozenset({-1}), encode_prompt=prompts.__getitem__, decode=lambda _tokens: "",
+    )  # fmt: skip
+    seeds = tuple(range(per_prompt))
+    limits = {"seeds": seeds, "max_tokens": longest, "temperature": 1.0, "top_p": 1.0}
+    requests = [SimpleNamespace(messages=i, **limits) for i in range(4)]
+    config, weights = TransformersConfig(), [*model.parameters(), *model.buffers()]
+    with Meter(*weights) as meter:
+        Transformers(config, policy).sample(requests)
+    planned = config.memory(
+        shapes_of(policy.packed), width=4, completions=4 * per_prompt, per_prompt=per_prompt,
+        prompt=len(prompts[0].ids), longest=longest,
+    )  # fmt: skip
+    held = sum(one.numel() * one.element_size() for one in weights)
+    print(f"planned / measured {(held + planned) / meter.peak:.3f}")
+    assert (held + planned) / meter.peak == pytest.approx(1, abs=0.15)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,13 +12,14 @@ from warmrl.api import CuratorConfig, TeacherChoice, TeacherConfig
 class LocalConfig(TeacherConfig):
     """A teacher in this process: any checkpoint that a recipe's model could be."""
 
-    generates: ClassVar[bool] = True
-    scores: ClassVar[tuple[str, ...]] = ("full",)
-
     path: str
     """A folder, a Hub id, a named checkpoint (`pocket:teacher`), or `RUN#stage@step`."""
     model_revision: str | None = None
     """Commit of a Hub id."""
+
+    def gives(self) -> tuple[Literal["generates", "full"], ...]:
+        """Everything: the model is here."""
+        return ("generates", "full")
 
 
 class TracesConfig(CuratorConfig):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from warmrl.engine.randomness import generator, seed_of
     from warmrl.engine.sampling import asked
     from warmrl.engine.stage import Stage
-    from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss, product
+    from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss, TopK, product
     from warmrl.packed.plan import Row
     from warmrl.stats.estimators import distinct_at_k, pass_at_k
 
@@ -23,6 +23,7 @@ _WHERE = {
     "SequenceLoss": "warmrl.packed.head",
     "Stage": "warmrl.engine.stage",
     "TokenLoss": "warmrl.packed.head",
+    "TopK": "warmrl.packed.head",
     "asked": "warmrl.engine.sampling",
     "distinct_at_k": "warmrl.stats.estimators",
     "generator": "warmrl.engine.randomness",
@@ -41,6 +42,7 @@ __all__ = [
     "SequenceLoss",
     "Stage",
     "TokenLoss",
+    "TopK",
     "asked",
     "distinct_at_k",
     "generator",

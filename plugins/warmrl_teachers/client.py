@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -39,6 +39,10 @@ class Again(Exception):
         self.after = after
 
 
+class Stopped(Exception):
+    """Another request has failed, and with it all of them."""
+
+
 class Refused(WarmrlError):
     """The server said no, and will say it again. `status` is HTTP's."""
 
@@ -54,9 +58,11 @@ class Client:
         self.config = config
         self.servers = Servers(config.urls, config.deadline)
         self.stopped = threading.Event()
+        self.key = key_of(config.api_key_env)
         self.http = httpx2.Client(
-            headers=key_of(config.api_key_env),
+            headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
             timeout=config.deadline,
+            verify=any(url.startswith("https:") for url in config.urls),  # loading certificates takes long
             limits=httpx2.Limits(max_connections=config.concurrency),
         )
 
@@ -66,14 +72,28 @@ class Client:
 
     def each(self, work: Callable[[I], T], items: Iterable[I]) -> list[T]:
         """`work` on every item in `concurrency` threads, in order; the first error ends all of them."""
-        with ThreadPoolExecutor(self.config.concurrency) as pool:
-            futures = [pool.submit(work, one) for one in items]
+
+        def guarded(one: I) -> T:
             try:
-                return [one.result() for one in futures]
+                return work(one)
+            except BaseException:
+                self.stopped.set()
+                raise
+
+        self.stopped.clear()
+        with ThreadPoolExecutor(self.config.concurrency) as pool:
+            futures = [pool.submit(guarded, one) for one in items]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             except BaseException:
                 self.stopped.set()
                 pool.shutdown(cancel_futures=True)
                 raise
+            errors = [error for one in done if (error := one.exception())]
+            if errors:
+                pool.shutdown(cancel_futures=True)
+                raise next(error for error in errors if not isinstance(error, Stopped))
+        return [one.result() for one in futures]
 
     def ask(self, path: str, body: Any, read: Callable[[Any], T], *, root: bool = False) -> T:
         """POST `body` (None: GET) as JSON until a reply can be `read`, one of a good form and count.
@@ -93,7 +113,7 @@ class Client:
         for number in range(tries):
             server, well, held = self.servers.choose()
             if self.stopped.wait(max(0.0 if well else delay, held)):
-                raise WarmrlError("Another request failed.")
+                raise Stopped
             base = self.config.urls[server]
             url = (base.removesuffix("/v1") if root else base) + path
             try:
@@ -124,12 +144,12 @@ class Client:
             raise Again(f"no reply within {limit:g} s") from None
         except httpx2.RequestError as error:
             raise Again(f"{type(error).__name__}: {error}") from None
+        if reply.status_code == 200:
+            return bytes(held)
+        what = said(reply.status_code, bytes(held), self.key)
         if reply.status_code in PASSING or reply.status_code >= 500:
-            raise Again(said(reply.status_code, bytes(held)), asked_to_wait(reply.headers.get("retry-after")))
-        if reply.status_code != 200:
-            what = said(reply.status_code, bytes(held))
-            raise Refused(f"The teacher `{self.config.model}` refused a request: {url}: {what}.", reply.status_code)
-        return bytes(held)
+            raise Again(what, asked_to_wait(reply.headers.get("retry-after")))
+        raise Refused(f"The teacher `{self.config.model}` refused a request: {url}: {what}.", reply.status_code)
 
 
 class Servers:
@@ -166,16 +186,16 @@ class Servers:
             self.over[server] = 0.0
 
 
-def key_of(variable: str | None) -> dict[str, str]:
-    """The header with the key of an environment variable."""
+def key_of(variable: str | None) -> str:
+    """The key that an environment variable holds; empty when none is named."""
     if variable is None:
-        return {}
+        return ""
     key = os.environ.get(variable, "").strip()
     if not key:
         raise UsageError(
             f"`teacher.api_key_env` names the environment variable `{variable}`, and it is not set; export the key."
         )
-    return {"Authorization": f"Bearer {key}"}
+    return key
 
 
 def parsed(body: bytes, read: Callable[[Any], T]) -> T:
@@ -186,9 +206,10 @@ def parsed(body: bytes, read: Callable[[Any], T]) -> T:
         raise Again(f"a broken reply ({type(error).__name__}: {one_line(str(error))})") from None
 
 
-def said(status: int, body: bytes) -> str:
-    """A refusal in words: the status and what the server gave as the reason."""
-    return f"HTTP {status} ({one_line(body.decode(errors='replace')) or 'no reason given'})"
+def said(status: int, body: bytes, key: str) -> str:
+    """A refusal in words: the status and what the server gave as the reason, without the key if it repeats that."""
+    text = body.decode(errors="replace")
+    return f"HTTP {status} ({one_line(text.replace(key, '***') if key else text) or 'no reason given'})"
 
 
 def one_line(text: str) -> str:

@@ -35,7 +35,7 @@ class ServerConfig(TeacherConfig):
     urls: Annotated[list[str], Field(min_length=1, json_schema_extra=NOT_SEMANTIC)]
     """Base addresses, `http://127.0.0.1:8000/v1`. Several serve the same model and are asked in turn; one that does
     not answer is passed over while others do."""
-    api_key_env: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", json_schema_extra=NOT_SEMANTIC)] | None = None
+    api_key_env: Annotated[str | None, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", json_schema_extra=NOT_SEMANTIC)] = None
     """Name of the environment variable that holds the key; the key itself is written nowhere."""
     temperature: Annotated[float, Field(ge=0)] | None = None
     """Temperature of its answers, where it must not be the stage's."""
@@ -50,7 +50,7 @@ class ServerConfig(TeacherConfig):
     cache: Annotated[bool, Field(json_schema_extra=NOT_SEMANTIC)] = True
     """Keep replies on the disk, so that nothing is asked twice; a scored token takes about 11 bytes for each of
     `top_k`."""
-    cache_folder: Annotated[str, Field(json_schema_extra=NOT_SEMANTIC)] | None = None
+    cache_folder: Annotated[str | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
     """Where; by default `teacher-cache` in the store, shared by all runs."""
 
     @field_validator("urls")

@@ -8,7 +8,17 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from warmrl.api import NOT_SEMANTIC, CuratorConfig, TeacherChoice, TeacherConfig
+from warmrl.api import NOT_SEMANTIC, Config, CuratorConfig, TeacherChoice, TeacherConfig
+
+
+class SpreadTable(Config):
+    """How much memory a spread teacher's weights may take; the layers that find no room are read from the disk."""
+
+    device: Annotated[str | None, Field(pattern="^[0-9]+(GiB|MiB|KiB)$")] = None
+    """Of the accelerator, `70GiB`; by default 80 % of what is free when it is loaded, and the student's step needs
+    some later."""
+    cpu: Annotated[str | None, Field(pattern="^[0-9]+(GiB|MiB|KiB)$")] = None
+    """Of the host's memory, for each process; by default its share of 80 % of what is free."""
 
 
 class LocalConfig(TeacherConfig):
@@ -18,6 +28,9 @@ class LocalConfig(TeacherConfig):
     """A folder, a Hub id, a named checkpoint (`pocket:teacher`), or `RUN#stage@step`."""
     model_revision: str | None = None
     """Commit of a Hub id."""
+    spread: Annotated[SpreadTable | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
+    """For a teacher larger than the device (`spread = {}`): decoder layers that don't fit stay in host memory or on
+    the disk and are brought to the device one by one while they compute. Slower, and the same numbers."""
 
     def gives(self) -> tuple[Literal["generates", "full"], ...]:
         """Everything: the model is here."""

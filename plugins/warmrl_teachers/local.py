@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from warmrl.api import Completion, Group, Problem, Teacher, UsageError
-from warmrl.engine.api import Policy, Stage, hidden_states, product, score_tokens
+from warmrl.engine.api import Policy, Stage, hidden_states, layers_by_place, product, score_tokens
 from warmrl_teachers.config import LocalConfig
 from warmrl_teachers.preflight import compare
 
@@ -30,7 +30,9 @@ class LocalTeacher(Teacher[LocalConfig]):
     def policy(self) -> Policy:
         """The teacher's model and processor, frozen."""
         if self._policy is None:
-            self._policy = self.engine.load_policy(self.config.path, self.config.model_revision)
+            spread = self.config.spread
+            memory = None if spread is None else spread.model_dump(exclude_none=True)
+            self._policy = self.engine.load_policy(self.config.path, self.config.model_revision, memory)
         return self._policy
 
     @property
@@ -40,7 +42,10 @@ class LocalTeacher(Teacher[LocalConfig]):
 
     def preflight(self, student: Policy) -> list[str]:
         """Token maps, padded vocabulary, end of sequence, template and image tokens, compared."""
-        return compare(self.policy, student, self.config.path, self.engine.problems[:1])
+        found = compare(self.policy, student, self.config.path, self.engine.problems[:1])
+        if self.config.spread is not None:
+            found.append(f"Teacher `{self.config.path}`, its layers: {layers_by_place(self.policy.model)}.")
+        return found
 
     def generate(self, problems: Sequence[Problem], samples: int, **sampling: Any) -> list[list[Completion]]:
         """`samples` completions for each problem, with the recipe's sampler and answer style."""

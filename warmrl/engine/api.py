@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from warmrl.engine.policy import Policy
     from warmrl.engine.randomness import generator, seed_of
     from warmrl.engine.sampling import asked
+    from warmrl.engine.spreading import layers_by_place
     from warmrl.engine.stage import Stage
     from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss, TopK, product
     from warmrl.packed.plan import Row
@@ -28,6 +29,7 @@ _WHERE = {
     "distinct_at_k": "warmrl.stats.estimators",
     "generator": "warmrl.engine.randomness",
     "hidden_states": "warmrl.engine.passes",
+    "layers_by_place": "warmrl.engine.spreading",
     "pass_at_k": "warmrl.stats.estimators",
     "product": "warmrl.packed.head",
     "score_tokens": "warmrl.engine.passes",
@@ -47,6 +49,7 @@ __all__ = [
     "distinct_at_k",
     "generator",
     "hidden_states",
+    "layers_by_place",
     "pass_at_k",
     "product",
     "score_tokens",

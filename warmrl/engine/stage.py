@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from warmrl.engine.randomness import epoch_slice, generator
 from warmrl.engine.recompute import Recompute
 from warmrl.engine.sampling import asked, completion_seed, sample_groups
 from warmrl.engine.scoring import Rewards
+from warmrl.engine.spreading import Spread
 from warmrl.plugin.registry import Registry
 
 if TYPE_CHECKING:
@@ -109,11 +110,17 @@ class Stage:
         seed = completion_seed(self.seed, self.name, purpose, step)
         return sample_groups(sampler, groups, samples, seed, self.processes, **sampling)
 
-    def load_policy(self, path: str, revision: str | None = None) -> Policy:
-        """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge)."""
+    def load_policy(
+        self, path: str, revision: str | None = None, memory: Mapping[str, str] | None = None
+    ) -> Policy:
+        """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge).
+
+        `memory` spreads its layers over device, host memory and disk: the most of `device` and `cpu` ("70GiB") for it.
+        """
         source = find(path, revision, self.registry)
+        spread = None if memory is None else Spread(memory, self.folder / "offload")
         policy = Policy.load(
-            source, self.model, device=self.processes.device, trained=False, allow_code=self.allow_code
+            source, self.model, device=self.processes.device, trained=False, allow_code=self.allow_code, spread=spread
         )
         policy.model.requires_grad_(False)
         return policy

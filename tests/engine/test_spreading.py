@@ -55,6 +55,12 @@ def test_layers_on_the_disk(form: str, folders: tuple[Path, Path], tmp_path: Pat
     assert any("on the disk" in one for one in spread.engine.findings)
 
 
+def test_a_model_that_fits_stays_whole(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    spread, _ = scores(folders, "sampled", tmp_path, spread={})
+    assert not any(weight.is_meta for weight in spread.policy.model.parameters())
+    assert spread.engine.findings[-1].endswith("all on the device.")
+
+
 def test_what_must_be_on_the_device_must_fit(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"output head take .* GiB, and `spread` leaves .* raise `spread.cpu`"):
         Policy.load(folder_source(folders[1]), trained=False, spread=Spread({"cpu": "100KiB"}, tmp_path))

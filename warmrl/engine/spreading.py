@@ -88,6 +88,9 @@ def name_of(place: Any) -> str:
 
 def layers_by_place(model: Any) -> str:
     """Where a spread model's layers are, in words."""
-    places = [str(place) for name, place in model.hf_device_map.items() if name.rpartition(".")[2].isdigit()]
+    places = getattr(model, "hf_device_map", {})  # none, or of one place: all has found room on the device
+    if len(set(places.values())) < 2:
+        return "all on the device"
+    places = [str(place) for name, place in places.items() if name.rpartition(".")[2].isdigit()]
     names = {"cpu": "in host memory", "disk": "on the disk"}
     return ", ".join(f"{places.count(one)} {names.get(one, 'on the device')}" for one in dict.fromkeys(places))

@@ -11,7 +11,7 @@ from warmrl.api import Image, Message, Text, WarmrlError
 
 
 def chat_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Roles and parts in order; an image as a PNG in a data URL. Text alone is a plain string, which all servers take."""
+    """Roles and parts in order; an image as a PNG in a data URL; text alone as a plain string."""
     chat = []
     for message in messages:
         if all(isinstance(part, Text) for part in message.parts):

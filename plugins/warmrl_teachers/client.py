@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import threading
@@ -84,15 +85,16 @@ class Client:
         with ThreadPoolExecutor(self.config.concurrency) as pool:
             futures = [pool.submit(guarded, one) for one in items]
             try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                wait(futures, return_when=FIRST_EXCEPTION)
             except BaseException:
                 self.stopped.set()
-                pool.shutdown(cancel_futures=True)
                 raise
-            errors = [error for one in done if (error := one.exception())]
-            if errors:
-                pool.shutdown(cancel_futures=True)
-                raise next(error for error in errors if not isinstance(error, Stopped))
+            finally:
+                pool.shutdown(cancel_futures=self.stopped.is_set())
+        errors = [one.exception() for one in futures if not one.cancelled()]
+        for error in errors:
+            if error is not None and not isinstance(error, Stopped):
+                raise error
         return [one.result() for one in futures]
 
     def ask(self, path: str, body: Any, read: Callable[[Any], T], *, root: bool = False) -> T:
@@ -229,4 +231,4 @@ def asked_to_wait(header: str | None) -> float:
         except ValueError:
             return 0.0
         seconds = (date.astimezone(UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_ASKED) if seconds == seconds else 0.0  # noqa: PLR0124
+    return min(max(seconds, 0.0), LONGEST_ASKED) if math.isfinite(seconds) else 0.0

@@ -121,7 +121,7 @@ def read_scores(reply: Any, asked: Asked, tokens: Sequence[int], top_k: int, voc
     sampled, ids, top = [], [], []
     for token, row in zip(tokens, rows[len(asked.ids) :], strict=True):
         if str(token) not in row or len(row) < top_k:
-            raise WarmrlError(f"The teacher's server gave {len(row)} log-probabilities for a token, not {top_k} and it.")
+            raise WarmrlError(f"The teacher's server gave {len(row)} log-probabilities for a token and not {top_k}.")
         logs = {int(name): checked(one["logprob"]) for name, one in row.items()}
         best = sorted(logs, key=lambda one: (-logs[one], one))[:top_k]
         known = [one for one in best if one < vocabulary]  # a padded head has rows that the student lacks
@@ -129,9 +129,7 @@ def read_scores(reply: Any, asked: Asked, tokens: Sequence[int], top_k: int, voc
         ids.append(known + [-1] * (top_k - len(known)))
         top.append([logs[one] for one in known] + [0.0] * (top_k - len(known)))
     shape = len(sampled), top_k
-    return Scored(
-        np.array(sampled, "<f4"), np.array(ids, "<i4").reshape(shape), np.array(top, "<f4").reshape(shape)
-    )
+    return Scored(np.array(sampled, "<f4"), np.array(ids, "<i4").reshape(shape), np.array(top, "<f4").reshape(shape))
 
 
 def checked(logprob: float) -> float:

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from parity.subjects import UNCLIPPED, agree, canned_groups, load_policy, stage_for, update_of, weighed, write_checkpoint
+from parity.subjects import (
+    UNCLIPPED,
+    agree,
+    canned_groups,
+    load_policy,
+    stage_for,
+    update_of,
+    weighed,
+    write_checkpoint,
+)
 from transformers import AutoModelForImageTextToText
 from warmrl_opd.config import OPDConfig
 from warmrl_opd.method import OPD

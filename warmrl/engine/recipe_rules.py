@@ -14,7 +14,7 @@ from warmrl.domain.stages import MethodConfig, StageConfig
 from warmrl.domain.teacher import TeacherConfig
 from warmrl.plugin.registry import Registry
 
-# Full distributions contain the sampled tokens' probabilities, and who tells of the most probable tokens tells of those.
+# Full distributions contain the sampled tokens' probabilities, and who tells of the top-k tells of the sampled ones.
 IMPLIED = {"full": {"full", "top-k", "sampled"}, "top-k": {"top-k", "sampled"}, "sampled": {"sampled"}}
 
 

@@ -110,9 +110,7 @@ class Stage:
         seed = completion_seed(self.seed, self.name, purpose, step)
         return sample_groups(sampler, groups, samples, seed, self.processes, **sampling)
 
-    def load_policy(
-        self, path: str, revision: str | None = None, memory: Mapping[str, str] | None = None
-    ) -> Policy:
+    def load_policy(self, path: str, revision: str | None = None, memory: Mapping[str, str] | None = None) -> Policy:
         """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge).
 
         `memory` spreads its layers over device, host memory and disk: the most of `device` and `cpu` ("70GiB") for it.

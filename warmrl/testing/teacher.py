@@ -40,13 +40,17 @@ class TeacherContract(PluginContract):
             traces = {"use": "traces", "teacher": teacher, "max_tokens": 32}
             (tmp_path / "traces").mkdir()
             self.run(tmp_path / "traces", {"made": traces, "taker": {"use": "sft", "data": "made", "steps": 1}})
-        for name, settings in forms(gives).items():
-            (tmp_path / name).mkdir()
-            self.run(tmp_path / name, {"warm": {"use": "opd", "teacher": teacher, "steps": 2, **small, **settings}})
+        if set(gives) & set(SCORES):
+            (tmp_path / "opd").mkdir()
+            stages = {
+                name: {"use": "opd", "teacher": teacher, "steps": 2, **small, **how} for name, how in forms(gives)
+            }
+            self.run(tmp_path / "opd", stages)
 
 
-def forms(gives: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Settings of `opd` that ask for every form of scores that a teacher has, by a name for each."""
-    found = {"full": {}, "top-k": {"top_k": 4}, "sampled": {"divergence": "sampled"}}
-    first = next((place for place, form in enumerate(SCORES) if form in gives), len(SCORES))
-    return {form: found[form] for form in SCORES[first:]}
+def forms(gives: tuple[str, ...]) -> list[tuple[str, dict[str, Any]]]:
+    """Settings of `opd` that ask for every form of scores that a teacher has, with a name for each."""
+    found: list[tuple[str, dict[str, Any]]] = [
+        ("full", {}), ("top_k", {"top_k": 4}), ("sampled", {"divergence": "sampled"}),
+    ]  # fmt: skip
+    return found[min(SCORES.index(form) for form in gives if form in SCORES) :]

@@ -25,7 +25,7 @@ class OPDConfig(MethodConfig):
     (verl's k1, Tinker)."""
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Mixture weight of `jsd` (Agarwal et al. 2024, arXiv:2306.13649)."""
-    top_k: Annotated[int, Field(ge=1)] | None = None
+    top_k: Annotated[int | None, Field(ge=1)] = None
     """Compare the teacher's so many most probable tokens one by one and all others together, instead of the whole
     vocabulary: at most the exact divergence, and what a server can tell. verl's scripts take 64."""
     clamp: Annotated[float, Field(gt=0)] = 10.0

@@ -49,7 +49,7 @@ class ServerConfig(TeacherConfig):
     not answer is passed over while others do."""
     api_key_env: Annotated[str | None, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", json_schema_extra=NOT_SEMANTIC)] = None
     """Name of the environment variable that holds the key; the key itself is written nowhere."""
-    temperature: Annotated[float, Field(ge=0)] | None = None
+    temperature: Annotated[float | None, Field(ge=0)] = None
     """Temperature of its answers, where it must not be the stage's."""
     concurrency: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 16
     """Most requests at once, of each process."""

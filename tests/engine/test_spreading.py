@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def test_layers_on_the_disk(form: str, folders: tuple[Path, Path], tmp_path: Pat
     print(f"{form}: largest difference {gap:.1e}, {layers_by_place(model)}")
     assert gap <= 1e-6
     assert any("on the disk" in one for one in spread.engine.findings)
+    assert list(tmp_path.glob(".tmp-offload-*"))
+    del model
+    spread.release()
+    gc.collect()
+    assert not list(tmp_path.glob(".tmp-offload-*"))
 
 
 def test_a_model_that_fits_stays_whole(folders: tuple[Path, Path], tmp_path: Path) -> None:

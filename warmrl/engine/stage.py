@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import finalize
 
 import numpy as np
 
@@ -116,11 +119,13 @@ class Stage:
         `memory` spreads its layers over device, host memory and disk: the most of `device` and `cpu` ("70GiB") for it.
         """
         source = find(path, revision, self.registry)
-        spread = None if memory is None else Spread(memory, self.folder / "offload")
+        spread = None if memory is None else Spread(memory, Path(mkdtemp(prefix=".tmp-offload-", dir=self.folder)))
         policy = Policy.load(
             source, self.model, device=self.processes.device, trained=False, allow_code=self.allow_code, spread=spread
         )
         policy.model.requires_grad_(False)
+        if spread is not None:
+            finalize(policy.model, shutil.rmtree, spread.folder, ignore_errors=True)
         return policy
 
     def release(self, policy: Policy) -> None:

@@ -3,7 +3,7 @@
     A_t = clamp(log nu(y_t) - log pi(y_t), -c, c), held constant;  L = -sum_t w_t A_t pi(y_t) / pi_old(y_t)
 
 Its expected gradient is that of the reverse KL at each state (k1 estimator; methods A.5 a, b). The exact forms are
-`warmrl.engine.api.Divergence`: L = sum_t w_t D(pi(.|s_t), nu(.|s_t)).
+`warmrl.engine.api.Divergence`: L = sum_t w_t D(pi(.|s_t), nu(.|s_t)), and `warmrl.engine.api.TopK`.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from warmrl.api import Group, Method
-from warmrl.engine.api import Divergence, HeadOutput, Row, TokenLoss
+from warmrl.engine.api import Divergence, HeadOutput, Row, TokenLoss, TopK
 from warmrl_opd.config import OPDConfig
 from warmrl_opd.loss import sampled_token_loss
 
@@ -27,20 +29,17 @@ class OPD(Method[OPDConfig]):
             max_tokens=config.max_tokens,
             temperature=config.temperature,
         )
-        self.teacher.score(groups, "sampled" if config.divergence == "sampled" else "full")
+        self.teacher.score(groups, config.form, config.top_k or 0)
         return groups
 
-    def loss(self, batch: Row) -> Divergence | TokenLoss:
-        """The exact divergence over the vocabulary, or its sampled-token form."""
+    def loss(self, batch: Row) -> Divergence | TopK | TokenLoss:
+        """The divergence over the vocabulary or over the teacher's top-k and a tail, or its sampled-token form."""
         config, columns = self.config, batch.columns
         if config.divergence != "sampled":
-            return Divergence(
-                columns["teacher_hidden"],
-                self.teacher.head_weight,
-                columns["weight"],
-                direction=config.divergence,
-                beta=config.beta,
-            )
+            how: dict[str, Any] = {"direction": config.divergence, "beta": config.beta}
+            if config.top_k is None:
+                return Divergence(columns["teacher_hidden"], self.teacher.head_weight, columns["weight"], **how)
+            return TopK(columns["teacher_top_ids"], columns["teacher_top_logprobs"], columns["weight"], **how)
 
         def fn(logprob: Tensor, _entropy: Tensor, rows: slice) -> Tensor:
             old = columns["old_logprob"][rows] if "old_logprob" in columns else logprob.detach()
@@ -50,7 +49,14 @@ class OPD(Method[OPDConfig]):
         return TokenLoss(fn)
 
     def token_metrics(self, batch: Row, output: HeadOutput) -> dict[str, float]:
-        """The log-ratio of the sampled tokens, in the sampled form (the exact forms log their divergence)."""
-        if "teacher_logprob" not in batch.columns:
-            return {}
-        return {"log_ratio": float((output.logprob - batch.columns["teacher_logprob"]).sum())}
+        """In the sampled form the log-ratio of the sampled tokens, with top-k the teacher's mass on them (coverage).
+
+        The divergences are logged by the loop.
+        """
+        columns = batch.columns
+        if "teacher_logprob" in columns:
+            return {"log_ratio": float((output.logprob - columns["teacher_logprob"]).sum())}
+        if "teacher_top_ids" in columns:
+            known = columns["teacher_top_ids"] >= 0
+            return {"coverage": float((columns["teacher_top_logprobs"].double().exp() * known).sum())}
+        return {}

@@ -1,13 +1,14 @@
-"""Teachers, and the curator that keeps their right answers: `local`, `traces`."""
+"""Teachers, and the curator that keeps their right answers: `local`, `server`, `traces`."""
 
 from warmrl.api import Register, hookimpl
-from warmrl_teachers.config import LocalConfig, TracesConfig
+from warmrl_teachers.config import LocalConfig, ServerConfig, TracesConfig
 
 
 @hookimpl
 def warmrl_register_teachers(register: Register) -> None:
-    """Add `local`."""
+    """Add `local` and `server`."""
     register("local", config=LocalConfig, implementation="warmrl_teachers.local:LocalTeacher", revision="1")
+    register("server", config=ServerConfig, implementation="warmrl_teachers.server:ServerTeacher", revision="1")
 
 
 @hookimpl

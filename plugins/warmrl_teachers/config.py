@@ -1,24 +1,82 @@
-"""Settings of the teacher `local` and the curator `traces`."""
+"""Settings of the teachers `local` and `server`, and of the curator `traces`."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from warmrl.api import CuratorConfig, TeacherChoice, TeacherConfig
+from warmrl.api import NOT_SEMANTIC, Config, CuratorConfig, TeacherChoice, TeacherConfig
+
+
+class SpreadTable(Config):
+    """How much memory a spread teacher's weights may take; the layers that find no room are read from the disk."""
+
+    device: Annotated[str | None, Field(pattern="^[0-9]+(GiB|MiB|KiB)$")] = None
+    """Of the accelerator, `70GiB`; by default 80 % of what is free when it is loaded, and the student's step needs
+    some later."""
+    cpu: Annotated[str | None, Field(pattern="^[0-9]+(GiB|MiB|KiB)$")] = None
+    """Of the host's memory, for each process; by default its share of 80 % of what is free."""
 
 
 class LocalConfig(TeacherConfig):
     """A teacher in this process: any checkpoint that a recipe's model could be."""
 
-    generates: ClassVar[bool] = True
-    scores: ClassVar[tuple[str, ...]] = ("full",)
-
     path: str
     """A folder, a Hub id, a named checkpoint (`pocket:teacher`), or `RUN#stage@step`."""
     model_revision: str | None = None
     """Commit of a Hub id."""
+    spread: Annotated[SpreadTable | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
+    """For a teacher larger than the device (`spread = {}`): decoder layers that don't fit stay in host memory or on
+    the disk and are brought to the device one by one while they compute. Slower, and the same numbers."""
+
+    def gives(self) -> tuple[Literal["generates", "full"], ...]:
+        """Everything: the model is here."""
+        return ("generates", "full")
+
+
+class ServerConfig(TeacherConfig):
+    """A teacher behind HTTP: any endpoint of OpenAI's form writes answers, a vLLM server also scores."""
+
+    model: str
+    """The name it is served by. Answers are kept under it, so one name must always mean the same weights."""
+    kind: Literal["openai", "vllm"] = "openai"
+    """What the endpoint is. `openai`: writes answers. `vllm`: vLLM 0.30 or newer, started with `--enable-scale-out`;
+    also scores the student's tokens, behind images too (`opd` with `top_k`: also `--max-logprobs`)."""
+    urls: Annotated[list[str], Field(min_length=1, json_schema_extra=NOT_SEMANTIC)]
+    """Base addresses, `http://127.0.0.1:8000/v1`. Several serve the same model and are asked in turn; one that does
+    not answer is passed over while others do."""
+    api_key_env: Annotated[str | None, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$", json_schema_extra=NOT_SEMANTIC)] = None
+    """Name of the environment variable that holds the key; the key itself is written nowhere."""
+    temperature: Annotated[float | None, Field(ge=0)] = None
+    """Temperature of its answers, where it must not be the stage's."""
+    concurrency: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 16
+    """Most requests at once, of each process."""
+    deadline: Annotated[float, Field(gt=0, json_schema_extra=NOT_SEMANTIC)] = 120.0
+    """Seconds in which one request must be answered."""
+    retries: Annotated[int, Field(ge=0, json_schema_extra=NOT_SEMANTIC)] = 5
+    """How often a request is sent again after a broken connection, a missed deadline, a broken reply, 429 or 5xx."""
+    backoff: Annotated[float, Field(gt=0, json_schema_extra=NOT_SEMANTIC)] = 0.5
+    """Seconds before the first retry; doubled each time, with jitter. A server's `Retry-After` goes before."""
+    cache: Annotated[bool, Field(json_schema_extra=NOT_SEMANTIC)] = True
+    """Keep replies on the disk, so that nothing is asked twice; a scored token takes about 11 bytes for each of
+    `top_k`."""
+    cache_folder: Annotated[str | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
+    """Where; by default `teacher-cache` in the store, shared by all runs."""
+
+    @field_validator("urls")
+    @classmethod
+    def _addresses(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+                raise ValueError("write `http://host:port/v1`, without a user, a key or a query in it")
+        return [url.rstrip("/") for url in urls]
+
+    def gives(self) -> tuple[Literal["generates", "top-k", "sampled"], ...]:
+        """Text; from vLLM also log-probabilities."""
+        return ("generates", "top-k", "sampled") if self.kind == "vllm" else ("generates",)
 
     def checkpoint(self) -> tuple[str, str | None]:
         """Its own."""

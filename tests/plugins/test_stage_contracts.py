@@ -1,8 +1,14 @@
 """The contracts that run a recipe, on the built-in stages, teacher and sampler."""
 
+import json
 from typing import ClassVar
 
 import pytest
+from misbehaving_server import serving
+from warmrl_pocket.build import build_tokenizer
+from warmrl_pocket.config import GeometryConfig
+from warmrl_pocket.geometry import PocketGeometry
+from warmrl_teachers.chat import chat_of
 
 from warmrl.api import UsageError
 from warmrl.engine.checkpoints import find
@@ -62,6 +68,24 @@ class TestLocal(TeacherContract):
     plugin = "warmrl_teachers"
     name = "local"
     settings: ClassVar = {"path": "pocket:teacher"}
+
+
+@pytest.mark.slow
+class TestServer(TeacherContract):
+    """Against a server that knows the contract's problems, and the pocket's tokens."""
+
+    plugin = "warmrl_teachers"
+    name = "server"
+
+    @pytest.fixture(autouse=True)
+    def serve(self):
+        problems = PocketGeometry(GeometryConfig(split="train", limit=8)).problems()
+        right = {json.dumps(chat_of(one.messages)): f"<answer>{one.gold}</answer>" for one in problems}
+        with serving() as server:
+            server.answer = lambda body: right[json.dumps(body["messages"])]
+            server.tokens = lambda text: build_tokenizer()(text)["input_ids"]
+            self.settings = {"model": "m", "kind": "vllm", "urls": [server.url]}
+            yield
 
 
 class TestTransformers(SamplerContract):

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from warmrl.domain.config import Config
 from warmrl.domain.group import Completion, Group
 from warmrl.domain.problem import Problem
 
 Scores = Literal["full", "top-k", "sampled"]
+Gives = Literal["generates", "full", "top-k", "sampled"]
 
 
 class TeacherConfig(Config):
-    """Settings of any teacher, and what it can do (known without loading it, so `recipe check` can refuse).
+    """Settings of any teacher, and what it can do (known without loading it, so `recipe check` can refuse)."""
 
-    `generates`: `generate` works. `scores`: what `score` can give, strongest first: `full` (hidden states of the
-    last layer and the output head, so that any divergence over the whole vocabulary is exact), `top-k` (the top-k
-    log-probabilities and the mass of the rest) or `sampled` (the log-probability of each sampled token).
-    """
+    def gives(self) -> tuple[Gives, ...]:
+        """What a teacher with these settings can do.
 
-    generates: ClassVar[bool] = False
-    scores: ClassVar[tuple[Scores, ...]] = ()
+        `generates`: `generate` works. The rest is what `score` can give: `full` (hidden states of the last layer and
+        the output head, so that any divergence over the whole vocabulary is exact; it contains the two below),
+        `top-k` (the top-k log-probabilities and so the mass of the rest; contains `sampled`) or `sampled` (the
+        log-probability of each sampled token).
+        """
+        return ()
 
     def checkpoint(self) -> tuple[str, str | None] | None:
         """Model path and revision of a checkpoint that this teacher loads here; None: none (a server has it)."""
@@ -33,7 +36,7 @@ C = TypeVar("C", bound=TeacherConfig)
 
 
 class Teacher(ABC, Generic[C]):
-    """A model that generates text, or scores a student's tokens. Its config class says what it can do."""
+    """A model that generates text, or scores a student's tokens. Its config says what it can do."""
 
     def __init__(self, config: C, engine: Any) -> None:
         self.config = config
@@ -50,11 +53,13 @@ class Teacher(ABC, Generic[C]):
         """`samples` completions for each problem."""
         raise NotImplementedError
 
-    def score(self, groups: Sequence[Group], form: Scores = "full") -> None:
+    def score(self, groups: Sequence[Group], form: Scores = "full", top_k: int = 0) -> None:
         """Write what the teacher says of each completion's tokens into its `signals`.
 
-        `full`: `teacher_hidden` `[C, H]`, to be read with `head_weight`; `sampled`: `teacher_logprob` `[C]`. Call it
-        with all groups of a step that will be trained on: a process may score `full` for its own share of them alone.
+        `full`: `teacher_hidden` `[C, H]`, to be read with `head_weight`. `top-k`: `teacher_top_ids` `[C, top_k]`
+        (int64, -1 where it tells of fewer) and `teacher_top_logprobs` `[C, top_k]`, at temperature 1. `sampled`:
+        `teacher_logprob` `[C]`. Call it with all groups of a step that will be trained on: a process may score `full`
+        and `top-k` for its own share of them alone.
         """
         raise NotImplementedError
 

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from warmrl.engine.policy import Policy
     from warmrl.engine.randomness import generator, seed_of
     from warmrl.engine.sampling import asked
+    from warmrl.engine.spreading import layers_by_place
     from warmrl.engine.stage import Stage
-    from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss, product
+    from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss, TopK, product
     from warmrl.packed.plan import Row
     from warmrl.stats.estimators import distinct_at_k, pass_at_k
 
@@ -23,10 +24,12 @@ _WHERE = {
     "SequenceLoss": "warmrl.packed.head",
     "Stage": "warmrl.engine.stage",
     "TokenLoss": "warmrl.packed.head",
+    "TopK": "warmrl.packed.head",
     "asked": "warmrl.engine.sampling",
     "distinct_at_k": "warmrl.stats.estimators",
     "generator": "warmrl.engine.randomness",
     "hidden_states": "warmrl.engine.passes",
+    "layers_by_place": "warmrl.engine.spreading",
     "pass_at_k": "warmrl.stats.estimators",
     "product": "warmrl.packed.head",
     "score_tokens": "warmrl.engine.passes",
@@ -41,10 +44,12 @@ __all__ = [
     "SequenceLoss",
     "Stage",
     "TokenLoss",
+    "TopK",
     "asked",
     "distinct_at_k",
     "generator",
     "hidden_states",
+    "layers_by_place",
     "pass_at_k",
     "product",
     "score_tokens",

@@ -200,7 +200,7 @@ def finish(stage: Stage, record: dict[str, Any]) -> None:
         with sealed_folder(stage.folder / "policy") as folder:
             stage.policy.save(folder)
         write_json(stage.folder / "done.json", record | {"findings": stage.findings})
-        leftovers = [*stage.folder.glob(".tmp-policy-*"), *stage.folder.glob("policies/.tmp-*")]
+        leftovers = [*stage.folder.glob(".tmp-*"), *stage.folder.glob("policies/.tmp-*")]
         for folder in [stage.folder / "checkpoints", *leftovers]:
             shutil.rmtree(folder, ignore_errors=True)
     stage.processes.wait()

@@ -26,6 +26,7 @@ from warmrl.engine.adapters import Unadapted, plain_state
 from warmrl.engine.checkpoints import Source
 from warmrl.engine.launch import local_processes
 from warmrl.engine.processes import tame_threads
+from warmrl.engine.spreading import Spread, placed
 from warmrl.packed.features import CACHE_BYTES as FEATURE_BYTES
 from warmrl.packed.plan import Answer, EncodedGroup, Prompt
 from warmrl.packed.policy import PackedPolicy
@@ -49,9 +50,9 @@ VISION_TOKENS = (
 class Policy:
     """Model, processor and packed forward of one checkpoint."""
 
-    def __init__(self, model: Any, processor: Any, device: Any = "cpu") -> None:
+    def __init__(self, model: Any, processor: Any, device: Any = "cpu", *, placed: bool = False) -> None:
         tame_threads(sum(p.numel() for p in model.parameters()))
-        self.model = model.to(device)
+        self.model = model if placed else model.to(device)
         self.processor = processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.packed = PackedPolicy(model, feature_bytes=FEATURE_BYTES // local_processes())
@@ -69,9 +70,11 @@ class Policy:
         device: Any = "cpu",
         trained: bool = True,
         allow_code: bool = False,
+        spread: Spread | None = None,
     ) -> Policy:
         """Load a checkpoint: float32 master weights when it is `trained`; frozen, in the recipe's dtype, when not.
 
+        With `spread`, a frozen one's layers may be elsewhere than on the device, which still computes them.
         Raises `UsageError` when the folder holds no model that transformers can load and the packed core computes.
         """
         options: dict[str, Any] = {"trust_remote_code": allow_code}
@@ -81,9 +84,10 @@ class Policy:
             vision = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
             family = AutoModelForImageTextToText if vision else AutoModelForCausalLM
             dtype = torch.float32 if trained or table is None else getattr(torch, table.dtype)
-            model = family.from_pretrained(source.path, dtype=dtype, **options)
+            places = placed(family, config, dtype, spread, torch.device(device)) if spread else {}
+            model = family.from_pretrained(source.path, dtype=dtype, **options, **places)
             processor = AutoProcessor.from_pretrained(source.path, **options, **pixels)
-            policy = cls(model.eval().requires_grad_(trained), processor, device)
+            policy = cls(model.eval().requires_grad_(trained), processor, device, placed=bool(spread))
             policy.compute = getattr(torch, table.dtype) if table else dtype
             policy.folder = Path(source.path)
         except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:

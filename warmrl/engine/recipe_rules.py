@@ -14,7 +14,7 @@ from warmrl.domain.stages import MethodConfig, StageConfig
 from warmrl.domain.teacher import TeacherConfig
 from warmrl.plugin.registry import Registry
 
-# Full distributions contain the sampled tokens' probabilities, and so do top-k lists with their tail.
+# Full distributions contain the sampled tokens' probabilities, and who tells of the top-k tells of the sampled ones.
 IMPLIED = {"full": {"full", "top-k", "sampled"}, "top-k": {"top-k", "sampled"}, "sampled": {"sampled"}}
 
 
@@ -139,8 +139,7 @@ def teacher_problems(recipe: Recipe) -> Iterator[str]:
         teacher = getattr(choice.config, "teacher", None)
         if not isinstance(teacher, Choice) or not isinstance(teacher.config, TeacherConfig):
             continue
-        has = {scored for one in teacher.config.scores for scored in IMPLIED[one]}
-        has |= {"generates"} if teacher.config.generates else set()
+        has = {implied for one in teacher.config.gives() for implied in IMPLIED.get(one, {one})}
         for need in stage_config(choice).teacher_needs():
             if need not in has:
                 yield (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import finalize
 
 import numpy as np
 
@@ -27,6 +30,7 @@ from warmrl.engine.randomness import epoch_slice, generator
 from warmrl.engine.recompute import Recompute
 from warmrl.engine.sampling import Sampling, asked, completion_seed
 from warmrl.engine.scoring import Rewards
+from warmrl.engine.spreading import Spread
 from warmrl.plugin.registry import Registry
 
 if TYPE_CHECKING:
@@ -114,13 +118,19 @@ class Stage:
         seed = completion_seed(self.seed, self.name, purpose, step)
         return self.sampling.groups(policy, groups, samples, seed, **sampling)
 
-    def load_policy(self, path: str, revision: str | None = None) -> Policy:
-        """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge)."""
+    def load_policy(self, path: str, revision: str | None = None, memory: Mapping[str, str] | None = None) -> Policy:
+        """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge).
+
+        `memory` spreads its layers over device, host memory and disk: the most of `device` and `cpu` ("70GiB") for it.
+        """
         source = find(path, revision, self.registry)
+        spread = None if memory is None else Spread(memory, Path(mkdtemp(prefix=".tmp-offload-", dir=self.folder)))
         policy = Policy.load(
-            source, self.model, device=self.processes.device, trained=False, allow_code=self.allow_code
+            source, self.model, device=self.processes.device, trained=False, allow_code=self.allow_code, spread=spread
         )
         policy.model.requires_grad_(False)
+        if spread is not None:
+            finalize(policy.model, shutil.rmtree, spread.folder, ignore_errors=True)
         return policy
 
     def given(self, problem: Problem, text: str) -> Group:

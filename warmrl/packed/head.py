@@ -18,6 +18,12 @@ from torch import Tensor
 CHUNK_LOGITS = 1 << 23
 # Tokens whose entropy is summed at once.
 ENTROPY_TOKENS = 32
+# The logarithm of no probability at all: its exponential is 0 in float32, and unlike -inf it can be subtracted.
+NOTHING = -1e4
+# Least mass of a teacher's tail: below the rounding of float32, what its log-probabilities leave of 1 is not known.
+LEAST_TAIL = 2.0**-23
+
+Direction = Literal["reverse", "forward", "jsd"]
 
 
 @dataclass(frozen=True)
@@ -61,13 +67,38 @@ class Divergence:
     teacher_hidden: Tensor
     teacher_weight: Tensor
     weight: Tensor
-    direction: Literal["reverse", "forward", "jsd"] = "reverse"
+    direction: Direction = "reverse"
     beta: float = 0.5
     also: TokenLoss | None = None
 
 
-Loss = TokenLoss | SequenceLoss | Divergence
-_PerToken = TokenLoss | Divergence
+@dataclass(frozen=True)
+class TopK:
+    """`sum_n weight_n D_n`, D the divergence to a teacher of whom the k most probable tokens are known.
+
+    Student and teacher are compared over k + 1 outcomes: these tokens, and all others together (the tail). So D is
+    a divergence in its own right, and never above that of the whole vocabulary (data-processing inequality). Without
+    the tail the reverse one could be made small by moving mass out of the k tokens (verl, pull request 5041).
+
+    Args:
+        ids: `[N, k]` int64, the teacher's most probable tokens, each once; -1 where fewer are known.
+        logprobs: `[N, k]` their log-probabilities under the teacher, at temperature 1.
+        weight: `[N]` weight of each token, normaliser included.
+        direction: Which divergence, as for `Divergence`.
+        beta: The mixture of `jsd`, between 0 and 1.
+        also: A token loss added to it, on the same logits.
+    """
+
+    ids: Tensor
+    logprobs: Tensor
+    weight: Tensor
+    direction: Direction = "reverse"
+    beta: float = 0.5
+    also: TokenLoss | None = None
+
+
+Loss = TokenLoss | SequenceLoss | Divergence | TopK
+_PerToken = TokenLoss | Divergence | TopK
 
 
 @dataclass(frozen=True)
@@ -103,6 +134,8 @@ def score_tokens(
         temperature: Logits are divided by it.
         chunk: Tokens whose logits exist at once; None chooses.
     """
+    if isinstance(loss, TopK) and temperature != 1.0:
+        raise ValueError("the teacher's top-k log-probabilities are known at temperature 1 alone")
     chunk = chunk or chunk_tokens(weight.shape[0])
     device = hidden.device.type
     if device != "cuda":  # there are no low-precision products that end in float32
@@ -115,7 +148,7 @@ def score_tokens(
             loss = _token_form(loss, score_tokens(hidden.detach(), weight.detach(), targets, temperature=temperature))
         trains = loss is not None and torch.is_grad_enabled()
         total, logprob, entropy, divergence = _Head.apply(hidden, weight, targets, loss, trains, temperature, chunk)
-    return HeadOutput(total, logprob, entropy, divergence if isinstance(loss, Divergence) else None)
+    return HeadOutput(total, logprob, entropy, divergence if isinstance(loss, Divergence | TopK) else None)
 
 
 def chunk_tokens(vocabulary: int) -> int:
@@ -208,6 +241,9 @@ class _Chunk:
         if isinstance(loss, Divergence):
             value, grad = self._to_teacher(loss, divergence)
             loss = loss.also
+        elif isinstance(loss, TopK):
+            value, grad = self._to_top(loss, divergence)
+            loss = loss.also
         if loss is None:
             return value, grad
         more, own = self._of_tokens(loss)
@@ -230,10 +266,7 @@ class _Chunk:
         return value.detach(), grad.scatter_add_(1, self.targets[:, None], slope[:, None])
 
     def _to_teacher(self, loss: Divergence, out: Tensor) -> tuple[Tensor, Tensor]:
-        """The weighted divergence; for a D with dD/dp_i = f_i the gradient is p_i (f_i - sum p f).
-
-        f is log p - log q for `reverse` and (1 - beta) (log p - log m) for `jsd`; for `forward` it comes to p - q.
-        """
+        """The weighted divergence over the shared vocabulary, and its gradient."""
         log_p, p = self.log_p, self.p
         shared = min(log_p.shape[1], loss.teacher_weight.shape[0])
         padding = log_p.shape[1] - shared
@@ -244,22 +277,50 @@ class _Chunk:
         logits = product(loss.teacher_hidden[self.rows].to(head.dtype), head.t())
         log_q = logits.div_(self.temperature).log_softmax(1)
         weight = loss.weight[self.rows].float()[:, None]
-        if loss.direction == "forward":
-            q = log_q.exp()
-            value = (q * (log_q - log_p)).sum(1, keepdim=True)
-            grad = p - q
-        elif loss.direction == "reverse":
-            gap = log_p - log_q
-            value = (p * gap).sum(1, keepdim=True)
-            grad = p * (gap - value)
-        else:
-            log_m = torch.logaddexp(log_q + math.log(loss.beta), log_p + math.log1p(-loss.beta))
-            gap = log_p - log_m
-            student = (p * gap).sum(1, keepdim=True)
-            value = loss.beta * (log_q.exp() * (log_q - log_m)).sum(1, keepdim=True) + (1 - loss.beta) * student
-            grad = (1 - loss.beta) * p * (gap - student)
+        value, grad = _divergence(log_p, p, log_q, loss.direction, loss.beta)
         out[self.rows] = value.squeeze(1)
         return (value * weight).sum(), torch.nn.functional.pad(grad.mul_(weight), (0, padding))
+
+    def _to_top(self, loss: TopK, out: Tensor) -> tuple[Tensor, Tensor]:
+        """The weighted divergence over k tokens and the tail, and its gradient.
+
+        A token of the tail has the tail's gradient by its share of the tail's mass, p_j / p_tail.
+        """
+        known = loss.ids[self.rows] >= 0
+        ids = loss.ids[self.rows].clamp(min=0)
+        others = self.log_p.scatter_reduce(1, ids, torch.where(known, NOTHING, math.inf), "amin")
+        rest = others.logsumexp(1, keepdim=True)
+        log_p = torch.cat([self.log_p.gather(1, ids).masked_fill(~known, NOTHING), rest], 1)
+        log_q = loss.logprobs[self.rows].float().masked_fill(~known, NOTHING)
+        # In float64: a sure teacher's tail is far below the rounding of the sum of the others.
+        tail = (1 - log_q.double().exp().sum(1, keepdim=True)).clamp(min=LEAST_TAIL).log().float()
+        tail = torch.where(rest > NOTHING / 2, tail, rest)  # k is the whole vocabulary: there is no tail
+        log_q = torch.cat([log_q, tail], 1).log_softmax(1)
+        weight = loss.weight[self.rows].float()[:, None]
+        value, grad = _divergence(log_p, log_p.exp(), log_q, loss.direction, loss.beta)
+        out[self.rows] = value.squeeze(1)
+        grad = grad.mul_(weight)
+        spread = others.sub_(rest).exp_().mul_(grad[:, -1:])
+        return (value * weight).sum(), spread.scatter_add_(1, ids, grad[:, :-1])
+
+
+def _divergence(log_p: Tensor, p: Tensor, log_q: Tensor, direction: Direction, beta: float) -> tuple[Tensor, Tensor]:
+    """D `[n, 1]` and its gradient by the logits `[n, V]`: for dD/dp_i = f_i that is p_i (f_i - sum p f).
+
+    f is log p - log q for `reverse` and (1 - beta) (log p - log m) for `jsd`; for `forward` it comes to p - q.
+    """
+    if direction == "forward":
+        q = log_q.exp()
+        return (q * (log_q - log_p)).sum(1, keepdim=True), p - q
+    if direction == "reverse":
+        gap = log_p - log_q
+        value = (p * gap).sum(1, keepdim=True)
+        return value, p * (gap - value)
+    log_m = torch.logaddexp(log_q + math.log(beta), log_p + math.log1p(-beta))
+    gap = log_p - log_m
+    student = (p * gap).sum(1, keepdim=True)
+    value = beta * (log_q.exp() * (log_q - log_m)).sum(1, keepdim=True) + (1 - beta) * student
+    return value, (1 - beta) * p * (gap - student)
 
 
 def _token_form(loss: SequenceLoss, scored: HeadOutput) -> TokenLoss:

@@ -1,0 +1,57 @@
+"""Messages as OpenAI's chat completions take them and as a cache knows them, and what comes back."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from warmrl.api import Image, Message, Text, WarmrlError
+
+
+def chat_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Roles and parts in order; an image as a PNG in a data URL; text alone as a plain string."""
+    chat = []
+    for message in messages:
+        if all(isinstance(part, Text) for part in message.parts):
+            content: Any = "".join(part.text for part in message.parts if isinstance(part, Text))
+        else:
+            content = [part_of(part) for part in message.parts]
+        chat.append({"role": message.role, "content": content})
+    return chat
+
+
+def part_of(part: Text | Image) -> dict[str, Any]:
+    """One part of a message."""
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": data_url(part)}}
+
+
+def data_url(image: Image) -> str:
+    """An image's pixels, without loss, as a URL."""
+    held = io.BytesIO()
+    image.load().convert("RGB").save(held, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+
+
+def identity(messages: Sequence[Message]) -> list[Any]:
+    """What a prompt is, as JSON values: roles, texts and the images' keys."""
+    return [
+        [m.role, [["image", p.key] if isinstance(p, Image) else ["text", p.text] for p in m.parts]] for m in messages
+    ]
+
+
+def read_answer(reply: Any) -> dict[str, str]:
+    """The text and the finish reason of a chat completion's one choice. Raises `WarmrlError` for another number."""
+    choices = reply["choices"]
+    if len(choices) != 1:
+        raise WarmrlError(f"The teacher's server gave {len(choices)} choices, and one was asked for; is it a proxy?")
+    (choice,) = choices
+    text, finish = choice["message"].get("content"), choice["finish_reason"]
+    if text is None and finish != "stop":
+        text = ""  # cut off, or refused, before it said anything
+    if not isinstance(text, str) or not isinstance(finish, str):
+        raise TypeError("a choice without text or finish reason")
+    return {"text": text, "finish": "stop" if finish == "stop" else "length"}

@@ -1,0 +1,164 @@
+"""A teacher behind HTTP: writes answers through chat completions, and scores tokens where the server is vLLM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from warmrl.api import Completion, Group, Message, Problem, Teacher, UsageError
+from warmrl.engine.api import Policy, Stage, asked, seed_of
+from warmrl_teachers.cache import Cache
+from warmrl_teachers.chat import chat_of, identity, read_answer
+from warmrl_teachers.client import Client, Refused
+from warmrl_teachers.config import ServerConfig
+from warmrl_teachers.scoring import TOKENIZE, Asked, Scored, ask_vllm, prompt_of, text_of
+
+# Endpoints take seeds of 31 bits at least.
+SEEDS = 2**31
+
+
+class ServerTeacher(Teacher[ServerConfig]):
+    """Connects when it is first needed. What was answered once is read from the cache."""
+
+    def __init__(self, config: ServerConfig, stage: Stage) -> None:
+        super().__init__(config, stage)
+        self._client: Client | None = None
+        folder = Path(config.cache_folder) if config.cache_folder else stage.folder.parent / "teacher-cache"
+        self.cache = Cache(folder if config.cache else None)
+
+    @property
+    def client(self) -> Client:
+        """The connections."""
+        if self._client is None:
+            self._client = Client(self.config)
+        return self._client
+
+    def preflight(self, student: Policy) -> list[str]:
+        """Whether the model is served; when it is to score, whether it reads the student's tokens as the student does.
+
+        Raises `UsageError` when not, `WarmrlError` when no server answers.
+        """
+        found = [self.served()]
+        if any(need != "generates" for need in self.engine.config.teacher_needs()):
+            for problem in self.engine.problems[:1]:
+                messages = asked(problem, self.engine.style)
+                found.append(self.compare_tokens(student, text_of(student, messages) + problem.gold))
+                tokens = student.encode_answer(problem.gold)
+                self.scored(prompt_of(student, messages), tokens, getattr(self.engine.config, "top_k", None) or 0)
+        return found
+
+    def served(self) -> str:
+        """A finding: whether the servers know the model."""
+        model = self.config.model
+        try:
+            names = self.client.ask("/models", None, lambda reply: [str(one["id"]) for one in reply["data"]])
+        except Refused as refused:
+            return f"WARNING: whether the teacher `{model}` is served could not be asked (HTTP {refused.status})."
+        if model not in names:
+            raise UsageError(f"`teacher.model` is `{model}`, and the server has {', '.join(names) or 'no models'}.")
+        return f"The teacher `{model}` is served."
+
+    def compare_tokens(self, student: Policy, text: str) -> str:
+        """A finding: whether a prompt and its answer are the same tokens to the server. Raises `UsageError` if not."""
+        model, ours = self.config.model, student.tokenizer(text, add_special_tokens=False)["input_ids"]
+        body = {"model": model, "prompt": text, "add_special_tokens": False}
+        try:
+            theirs = self.client.ask(TOKENIZE, body, lambda reply: list(reply["tokens"]), root=True)
+        except Refused as refused:
+            return f"WARNING: the tokens of the teacher `{model}` could not be compared (HTTP {refused.status})."
+        if theirs != ours:
+            raise UsageError(
+                f"The teacher `{model}` does not speak the student's tokens: a prompt is {len(ours)} tokens for the "
+                f"student and {len(theirs)}, or others, for the teacher. Choose a teacher of the same tokenizer, or "
+                "distil from its text (curator `traces`, then `sft`)."
+            )
+        return f"The teacher `{model}` has the student's {len(ours)} tokens for a prompt and its answer."
+
+    def generate(self, problems: Sequence[Problem], samples: int, **sampling: Any) -> list[list[Completion]]:
+        """`samples` completions for each problem, a request each, with the answer style's instruction.
+
+        Each has its own seed, by stage, problem and index. The requests are shared out over the processes.
+        """
+        if self.config.temperature is not None:
+            sampling["temperature"] = self.config.temperature
+        wanted = [(one, number) for one in problems for number in range(samples)]
+        processes = self.engine.processes
+        own = range(processes.rank, len(wanted), processes.world)
+        replies = self.client.each(lambda place: self.answer(*wanted[place], sampling), own)
+        by_place = dict(processes.gather(list(zip(own, replies, strict=True))))
+        drawn = [self.completion(by_place[place]) for place in range(len(wanted))]
+        return [drawn[start : start + samples] for start in range(0, len(drawn), samples)]
+
+    def answer(self, problem: Problem, number: int, sampling: Mapping[str, Any]) -> dict[str, str]:
+        """One answer: its text and how it ended."""
+        messages = asked(problem, self.engine.style)
+        seed = seed_of(self.engine.seed, self.engine.name, "teacher", problem.id, number) % SEEDS
+        settings = {"model": self.config.model, "n": 1, "seed": seed, **sampling}
+        return self.cache.through(
+            {"request": "chat", "prompt": identity(messages), **settings},
+            lambda: self.client.ask("/chat/completions", {"messages": chat_of(messages), **settings}, read_answer),
+        )
+
+    def completion(self, answer: Mapping[str, str]) -> Completion:
+        """An answer in the student's tokens; one that was cut off has no end."""
+        tokens = self.engine.policy.encode_answer(answer["text"])
+        if answer["finish"] == "stop":
+            return Completion(tokens, answer["text"], origin="teacher")
+        return Completion(tokens[:-1], answer["text"], origin="teacher", finish="length")
+
+    def score(self, groups: Sequence[Group], form: str = "top-k", top_k: int = 0) -> None:
+        """Write `teacher_top_ids` and `teacher_top_logprobs` (its own share alone) or `teacher_logprob`."""
+        policy, processes = self.engine.policy, self.engine.processes
+        mine = sorted(self.engine.mine(groups))
+        views: dict[tuple[Message, ...], Asked] = {}
+        for group, number in mine:
+            view = groups[group].views[groups[group].completions[number].view]
+            views[view] = views.get(view) or prompt_of(policy, view)
+
+        def one(place: tuple[int, int]) -> Scored:
+            completion = groups[place[0]].completions[place[1]]
+            return self.scored(views[groups[place[0]].views[completion.view]], completion.tokens, top_k)
+
+        scored = dict(zip(mine, self.client.each(one, mine), strict=True))
+        if form == "sampled":
+            told = {place: found.sampled.tolist() for place, found in scored.items()}
+            scores = dict(processes.gather(list(told.items())))
+            write(groups, "teacher_logprob", {place: torch.tensor(found) for place, found in scores.items()}, ())
+            return
+        ids = {place: torch.tensor(found.ids, dtype=torch.int64) for place, found in scored.items()}
+        tops = {place: torch.tensor(found.top) for place, found in scored.items()}
+        write(groups, "teacher_top_ids", ids, (top_k,), -1)
+        write(groups, "teacher_top_logprobs", tops, (top_k,), torch.nan)
+
+    def scored(self, prompt: Asked, tokens: Sequence[int], top_k: int) -> Scored:
+        """What the teacher says of one completion."""
+        vocabulary = len(self.engine.policy.packed.head_weight)
+        what = {"request": "score", "model": self.config.model, "top_k": top_k, "vocabulary": vocabulary}
+        what |= {"prompt": prompt.ids, "images": [image.key for image in prompt.images], "tokens": list(tokens)}
+        return Scored.unpacked(
+            self.cache.through(what, lambda: ask_vllm(self.client, prompt, tokens, top_k, vocabulary).packed())
+        )
+
+    def release(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+        self._client = None
+
+
+def write(
+    groups: Sequence[Group],
+    signal: str,
+    found: Mapping[tuple[int, int], torch.Tensor],
+    shape: tuple[int, ...],
+    missing: float = 0.0,
+) -> None:
+    """Put scores into every completion's signals; where there are none, `missing` in their type."""
+    dtype = torch.int64 if isinstance(missing, int) else torch.float32
+    for group, one in enumerate(groups):
+        for number, completion in enumerate(one.completions):
+            nothing = torch.full((len(completion.tokens), *shape), missing, dtype=dtype)
+            completion.signals[signal] = found.get((group, number), nothing)

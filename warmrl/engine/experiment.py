@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from warmrl.domain.errors import Interrupted
+from warmrl.domain.errors import Interrupted, WarmrlError
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
 from warmrl.engine.entries import DONE_EVALUATION, Entries
@@ -48,9 +48,15 @@ class Experiment:
     @cached_property
     def workshop(self) -> Workshop:
         """What makes results; loaded when something has to be made."""
+        from warmrl.engine.shared_folder import require_shared
         from warmrl.engine.workshop import Workshop
 
-        return Workshop(self.entries, self.progress, self.logged, self.stopping, self.allow_code)
+        workshop = Workshop(self.entries, self.progress, self.logged, self.stopping, self.allow_code)
+        require_shared(self.entries.store, workshop.processes)
+        devices = workshop.processes.devices()
+        if is_first():
+            self.folder.note({"devices": devices})
+        return workshop
 
     def run(self) -> dict[str, Any]:
         """Run everything; returns the report. Raises `Interrupted` after publishing a checkpoint."""
@@ -68,6 +74,14 @@ class Experiment:
             about = self.folder.describe(self.entries) | {"endpoints": report.get("endpoints", [])}
             self.tell("warmrl_run_finished", run=about)
             return report
+        except Exception as error:
+            if "workshop" in self.__dict__ and self.workshop.processes.lost(error):
+                raise WarmrlError(
+                    "Another process of this run is gone, or did not come within `[launch] timeout` minutes: this one "
+                    f"cannot go on alone. The other's own words say why; the same command goes on from the newest "
+                    f"checkpoint. (torch: {str(error).splitlines()[0]})"
+                ) from error
+            raise
         finally:
             if "workshop" in self.__dict__:
                 self.workshop.close()

@@ -39,7 +39,7 @@ class Workshop:
         self.entries, self.progress, self.on_row = entries, progress, on_row
         self.stopping, self.allow_code = stopping, allow_code
         self.recipe, self.registry = entries.file.recipe, entries.file.registry
-        self.processes = Processes(self.recipe.model.dtype)
+        self.processes = Processes(self.recipe.model.dtype, self.recipe.launch)
         self.style = self.registry.instance(self.recipe.answer)
         self.rewards = Rewards(self.recipe.reward, self.style, self.registry)
         self.sampling = Sampling(self.recipe.sampler, self.registry, self.processes)

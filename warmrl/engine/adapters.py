@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from warmrl.engine.sharding import reshard
 from warmrl.packed.plan import Row
 from warmrl.packed.policy import PackedPolicy
 
@@ -44,10 +47,21 @@ class Unadapted:
 
     def __call__(self, row: Row, *rest: Any, **more: Any) -> Any:
         """See `PackedPolicy.forward`."""
-        with self.adapted.model.disable_adapter():
+        with self._off():
             return self.adapted(row, *rest, **more)
 
     def hidden(self, row: Row) -> Tensor:
         """See `PackedPolicy.hidden`."""
-        with self.adapted.model.disable_adapter():
+        with self._off():
             return self.adapted.hidden(row)
+
+    @contextmanager
+    def _off(self) -> Iterator[None]:
+        """Adapters off. Meanwhile peft lets no gradient reach the weights that it finds, shards or gathered ones; it
+        must find the same ones when it puts the adapters back on.
+        """
+        in_shards = isinstance(self.head_weight, DTensor)
+        with self.adapted.model.disable_adapter():
+            yield
+            if in_shards:
+                reshard(self.adapted)

@@ -61,30 +61,34 @@ class Experiment:
     def run(self) -> dict[str, Any]:
         """Run everything; returns the report. Raises `Interrupted` after publishing a checkpoint."""
         try:
-            if is_first():
-                self.folder.begin(self.entries)
-            self.tell("warmrl_run_started", run=self.folder.describe(self.entries))
-            self.evaluate("base")
-            for name in self.entries.order():
-                self.stage(name)
-                for checkpoint in self.entries.checkpoints():
-                    if CheckpointName.parse(checkpoint).stage == name:
-                        self.evaluate(checkpoint)
-            report = self.folder.report(self.entries) if is_first() else {}
-            about = self.folder.describe(self.entries) | {"endpoints": report.get("endpoints", [])}
-            self.tell("warmrl_run_finished", run=about)
-            return report
+            return self.run_all()
         except Exception as error:
             if "workshop" in self.__dict__ and self.workshop.processes.lost(error):
                 raise WarmrlError(
-                    "Another process of this run is gone, or did not come within `[launch] timeout` minutes: this one "
-                    f"cannot go on alone. The other's own words say why; the same command goes on from the newest "
+                    "Another process of this run is gone, or did not come within `[launch] timeout` minutes, and this "
+                    "one cannot go on alone. What the other said tells why; the same command goes on from the newest "
                     f"checkpoint. (torch: {str(error).splitlines()[0]})"
                 ) from error
             raise
         finally:
             if "workshop" in self.__dict__:
                 self.workshop.close()
+
+    def run_all(self) -> dict[str, Any]:
+        """Every stage and evaluation in order, then the report."""
+        if is_first():
+            self.folder.begin(self.entries)
+        self.tell("warmrl_run_started", run=self.folder.describe(self.entries))
+        self.evaluate("base")
+        for name in self.entries.order():
+            self.stage(name)
+            for checkpoint in self.entries.checkpoints():
+                if CheckpointName.parse(checkpoint).stage == name:
+                    self.evaluate(checkpoint)
+        report = self.folder.report(self.entries) if is_first() else {}
+        about = self.folder.describe(self.entries) | {"endpoints": report.get("endpoints", [])}
+        self.tell("warmrl_run_finished", run=about)
+        return report
 
     def trained(self) -> list[str]:
         """The stages that made a policy."""

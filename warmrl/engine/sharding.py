@@ -27,11 +27,12 @@ def shard(root: nn.Module, world: int, device: torch.device) -> nn.Module:
     for layer in reversed(list(root.modules())):
         if isinstance(layer, GradientCheckpointingLayer):
             fully_shard(layer, mesh=mesh)
-    return fully_shard(root, mesh=mesh)
+    fully_shard(root, mesh=mesh)
+    return root
 
 
 @contextmanager
-def gathered(root: object) -> Iterator[None]:
+def gathered(root: nn.Module) -> Iterator[None]:
     """All weights whole in every process meanwhile, so that each may call any part as often as it likes.
 
     Entered and left by all processes together. Not for training; nothing to do for weights that are not in shards.
@@ -39,7 +40,7 @@ def gathered(root: object) -> Iterator[None]:
     if not isinstance(root, FSDPModule):
         yield
         return
-    groups = [module for module in root.modules() if isinstance(module, FSDPModule)]
+    groups = [module for module in nn.Module.modules(root) if isinstance(module, FSDPModule)]
     # Otherwise the layer that is called first would take itself for the root.
     fully_shard.state(root)._lazy_init()  # type: ignore[attr-defined]
     root.set_reshard_after_forward(False)

@@ -23,12 +23,10 @@ def adopt(environment: MutableMapping[str, str] = os.environ) -> None:
     of_node = tasks_of_nodes(environment.get("SLURM_STEP_TASKS_PER_NODE", tasks))
     node = int(environment.get("SLURM_NODEID", "0"))
     job, step = (int(environment.get(name, "0")) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
-    environment |= {
-        "RANK": environment["SLURM_PROCID"],
-        "WORLD_SIZE": tasks,
-        "LOCAL_RANK": environment.get("SLURM_LOCALID", "0"),
-        "LOCAL_WORLD_SIZE": str(of_node[node] if node < len(of_node) else 1),
-    }
+    environment["RANK"] = environment["SLURM_PROCID"]
+    environment["WORLD_SIZE"] = tasks
+    environment["LOCAL_RANK"] = environment.get("SLURM_LOCALID", "0")
+    environment["LOCAL_WORLD_SIZE"] = str(of_node[node] if node < len(of_node) else 1)
     environment.setdefault("MASTER_ADDR", first_host(environment.get("SLURM_STEP_NODELIST", "127.0.0.1")))
     environment.setdefault("MASTER_PORT", str(PORTS[(job * 31 + step) % len(PORTS)]))
 

@@ -60,6 +60,7 @@ class Subject:
     train: tuple[str, ...] = ("language", "projector", "vision")
     adapters: bool = False
     recomputed: str = "auto"
+    cases: tuple[str, ...] = ("mixed", "accumulated", "text")
 
     def policy(self, folder: Path) -> Policy:
         """The checkpoint with what trains of it; adapters have numbers."""
@@ -77,8 +78,8 @@ class Subject:
 
 
 SUBJECTS = {
-    "ddp": Subject(sharding="none"),
-    "fsdp2": Subject(),
+    "ddp": Subject(sharding="none", cases=tuple(CASES)),
+    "fsdp2": Subject(cases=tuple(CASES)),
     "adapters": Subject(adapters=True),
     "vision": Subject(train=("vision",), recomputed="on"),
     "bfloat16": Subject(dtype="bfloat16"),
@@ -92,7 +93,8 @@ def updates(subject: Subject, policy: Path, reference: Path) -> tuple[dict[str, 
     trained = subject.policy(policy)
     packed = processes.prepare(trained.packed)
     found, more = {}, {}
-    for name, (shape, budget) in CASES.items():
+    for name in subject.cases:
+        shape, budget = CASES[name]
         config = GRPOConfig(
             max_grad_norm=UNCLIPPED, token_budget=budget, reference_kl=0.04, gradient_checkpointing=subject.recomputed
         )

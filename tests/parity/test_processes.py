@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from warmrl.testing.run import environment, warmrl, write_recipe
 
 # In bfloat16 a rank's rows are summed in another order, and products round at 2^-9.
-BFLOAT16_TOLERANCE = 0.05
+BFLOAT16_TOLERANCE = 0.03
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -63,24 +63,24 @@ def test_canned_updates(tmp_path):
     """Loss, every gradient and scored log-probabilities on both ranks; an undone mean over processes is seen."""
     policy = write_checkpoint(tmp_path / "policy", seed=1)
     reference = write_checkpoint(tmp_path / "reference", seed=2)
-    together = launched(policy, reference, tmp_path)
+    together, expected = launched(policy, reference, tmp_path), None
     for name, subject in canned_updates.SUBJECTS.items():
         alone, more = canned_updates.updates(subject, policy, reference)
+        expected = alone["mixed"] if name == "fsdp2" else expected
         rough = subject.dtype == "bfloat16"
         tolerance, measured = (BFLOAT16_TOLERANCE, rough_gaps) if rough else (TOLERANCE, gaps)
         for rank, found in enumerate(together):
             share = float(found[f"{name}/share"])
             assert share == 1 if subject.sharding == "none" else 0.4 < share < 0.6
-            for case in canned_updates.CASES:
+            for case in subject.cases:
                 print(f"{name}, {case}, rank {rank}: ", end="")
                 assert max(measured(update_in(found, f"{name}/{case}"), alone[case])) <= tolerance
                 scores = (found[f"{name}/{case}/scores"] - more[f"{case}/scores"]).abs()
                 print(f"scores: {float(scores.max()):.1e}")
                 assert float(scores.max()) <= tolerance
-    found = update_in(together[0], "ddp/mixed")
-    alone, _ = canned_updates.updates(canned_updates.SUBJECTS["ddp"], policy, reference)
+    found = update_in(together[0], "fsdp2/mixed")
     mutant = Update(found.loss, {name: gradient / 2 for name, gradient in found.gradients.items()})
-    assert gaps(mutant, alone["mixed"])[1] > 100 * TOLERANCE
+    assert gaps(mutant, expected)[1] > 100 * TOLERANCE
 
 
 def recipe_in(folder):

@@ -125,4 +125,6 @@ def test_shards_and_other_numbers_of_processes(tmp_path, alone):
     finish(begin(from_one, 2, *SHARDED))
     for run in (one, four, from_one):
         agree(run, alone)
-    assert all(torch.isfinite(value).all() for value in load_file(four / "out/stages/rl/policy/model.safetensors").values())
+    assert all(
+        torch.isfinite(value).all() for value in load_file(four / "out/stages/rl/policy/model.safetensors").values()
+    )

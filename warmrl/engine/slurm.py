@@ -25,7 +25,9 @@ def adopt(environment: MutableMapping[str, str] = os.environ) -> None:
     job, step = (int(environment.get(name, "0")) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
     environment["RANK"] = environment["SLURM_PROCID"]
     environment["WORLD_SIZE"] = tasks
-    environment["LOCAL_RANK"] = environment.get("SLURM_LOCALID", "0")
+    # With `--gpus-per-task=1` each task sees one GPU, its own, and it is number 0 in all of them.
+    one_gpu = re.fullmatch(r"[^,]+", environment.get("CUDA_VISIBLE_DEVICES", ""))
+    environment["LOCAL_RANK"] = "0" if one_gpu else environment.get("SLURM_LOCALID", "0")
     environment["LOCAL_WORLD_SIZE"] = str(of_node[node] if node < len(of_node) else 1)
     environment.setdefault("MASTER_ADDR", first_host(environment.get("SLURM_STEP_NODELIST", "127.0.0.1")))
     environment.setdefault("MASTER_PORT", str(PORTS[(job * 31 + step) % len(PORTS)]))

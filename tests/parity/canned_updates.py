@@ -1,7 +1,7 @@
 """Updates on canned groups, one after the other on one prepared model as in a run; a launcher can start it.
 
 `python canned_updates.py POLICY REFERENCE FOLDER` writes `rank-R-of-W.safetensors` into FOLDER: of each subject and
-case the loss and every gradient, of each scored token its log-probability, and the share of the weights held here.
+case the loss and every gradient, of each scored token its log-probability, the weights, and the share held here.
 """
 
 from __future__ import annotations
@@ -87,8 +87,11 @@ SUBJECTS = {
 
 
 def updates(subject: Subject, policy: Path, reference: Path) -> tuple[dict[str, Update], dict[str, Tensor]]:
-    """Each case's update on this process, GRPO with old and reference log-probabilities; and those, and the share."""
-    AcceleratorState._reset_state()  # one for each precision
+    """Each case's update on this process, GRPO with old and reference log-probabilities; and these.
+
+    Also the weights that a sampler of its own would get, and the share of them held here.
+    """
+    AcceleratorState._reset_state()  # there is one, with one precision
     processes = Processes(subject.dtype, LaunchTable(sharding=subject.sharding))
     trained = subject.policy(policy)
     packed = processes.prepare(trained.packed)
@@ -109,9 +112,11 @@ def updates(subject: Subject, policy: Path, reference: Path) -> tuple[dict[str, 
         for one in completions:  # an old policy some way off, the same one for any number of processes
             one.signals["old_logprob"] = one.signals["old_logprob"] + 0.3 * torch.sin(torch.arange(len(one.tokens)))
         found[name] = update_of(stage, method, weighed(groups), packed)
+    more["weights"] = torch.cat([value.float().flatten() for _, value in trained.weights()])
     parameters = list(trained.model.parameters())
     more["share"] = torch.tensor(sum(here(p).numel() for p in parameters) / sum(p.numel() for p in parameters))
     processes.accelerator.free_memory()  # before the process group: see `Workshop.close`
+    AcceleratorState._reset_state()
     return found, more
 
 

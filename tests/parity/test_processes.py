@@ -71,6 +71,7 @@ def test_canned_updates(tmp_path):
         tolerance, measured = (BFLOAT16_TOLERANCE, rough_gaps) if rough else (TOLERANCE, gaps)
         for rank, found in enumerate(together):
             share = float(found[f"{name}/share"])
+            assert float((found[f"{name}/weights"] - more["weights"]).abs().max()) <= 1e-6
             assert share == 1 if subject.sharding == "none" else 0.4 < share < 0.6
             for case in subject.cases:
                 print(f"{name}, {case}, rank {rank}: ", end="")

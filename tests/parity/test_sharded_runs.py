@@ -12,7 +12,6 @@ import sys
 import time
 
 import pytest
-import torch
 from parity import resumed
 from safetensors.torch import load_file
 
@@ -54,16 +53,17 @@ def finish(process):
 
 
 def interrupted(folder, count, *more):
-    """A run stopped by SIGTERM at its first checkpoint; the folder of the stage that it was in."""
+    """A run stopped by SIGTERM in its first step; the folder of the stage that it was in."""
     process = begin(folder, count, *more)
     until = time.monotonic() + SECONDS
-    while not list(folder.glob("home/store/*/checkpoints/step-000001")) and time.monotonic() < until:
-        time.sleep(0.05)
+    while not list(folder.glob("home/store/*/key.json")) and time.monotonic() < until:
+        time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 143, err[-4000:]
     assert "Traceback" not in err
-    return max(folder.glob("home/store/*/checkpoints"), key=lambda one: one.stat().st_mtime).parent
+    (checkpoint,) = folder.glob("home/store/*/checkpoints/step-000001")
+    return checkpoint.parents[1]
 
 
 def copy_of(folder, name):
@@ -90,41 +90,30 @@ def agree(folder, whole):
         assert gap < 1e-4  # AdamW turns rounding of a gradient near zero into a share of its step of 1e-3
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """The recipe by one process: stopped once on the way, for others to go on with; and to its end."""
-    folder = tmp_path_factory.mktemp("alone") / "run"
-    interrupted(folder, 1)
-    copy_of(folder, "to-two")
-    finish(begin(folder, 1))
-    return folder
+def weights_in(stage):
+    """The bytes of a stage's checkpoint."""
+    return [
+        (stage / "checkpoints/step-000001" / f"{name}.safetensors").read_bytes() for name in ("weights", "optimizer")
+    ]
 
 
-def test_shards_and_other_numbers_of_processes(tmp_path, alone):
-    """A checkpoint of two goes on by one and by four, one of a process alone by two; weights, ledger, policies."""
+def test_shards_and_other_numbers_of_processes(tmp_path):
+    """A checkpoint of two goes on by one and by four: to the bit what was written, and the run that was to be."""
+    finish(begin(tmp_path / "alone", 1))
     stage = interrupted(tmp_path / "two", 2, *SHARDED)
     assert json.loads((tmp_path / "two/out/environment.json").read_text())["sharding"] == "fsdp2"
     one, four, read = (copy_of(tmp_path / "two", name) for name in ("one", "four", "read"))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "4"]
     folder = read / stage.relative_to(tmp_path / "two")
+    resumed.again(folder)
+    assert weights_in(folder) == weights_in(stage), "what two wrote is what one has"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "4"]
     command = [*launch, resumed.__file__, str(folder)]
     done = subprocess.run(command, env=environment(read), capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr[-4000:]
-    (published,) = (stage / "checkpoints").glob("step-*")
-    for name in ("weights.safetensors", "optimizer.safetensors"):
-        bytes_of_four = (folder / "checkpoints" / published.name / name).read_bytes()
-        assert bytes_of_four == (published / name).read_bytes(), "four processes hold what two wrote"
-    resumed.again(folder)
-    for name in ("weights.safetensors", "optimizer.safetensors"):
-        bytes_of_one = (folder / "checkpoints" / published.name / name).read_bytes()
-        assert bytes_of_one == (published / name).read_bytes(), "and one does"
-    assert any(value.any() for value in load_file(published / "optimizer.safetensors").values())
+    assert weights_in(folder) == weights_in(stage), "what one wrote is what four have"
+    found = load_file(stage / "checkpoints/step-000001/optimizer.safetensors")
+    assert any(value.any() for name, value in found.items() if name.endswith("exp_avg_sq"))
     finish(begin(one, 1))
     finish(begin(four, 4, *SHARDED))
-    from_one = alone.parent / "to-two"
-    finish(begin(from_one, 2, *SHARDED))
-    for run in (one, four, from_one):
-        agree(run, alone)
-    assert all(
-        torch.isfinite(value).all() for value in load_file(four / "out/stages/rl/policy/model.safetensors").values()
-    )
+    for run in (one, four):
+        agree(run, tmp_path / "alone")

@@ -186,7 +186,7 @@ def environment(sharding: str) -> dict[str, Any]:
         "device": f"{len(names)} x {names[0]}" if names else f"CPU ({platform.machine()})",
         "processes": (world := int(os.environ.get("WORLD_SIZE", "1"))),
         "machines": -(-world // local_processes()),
-        "sharding": sharding,
+        "sharding": sharding if world > 1 else "none",
         "packages": {name: installed(name) for name in PACKAGES},
         "command": " ".join(["warmrl", *sys.argv[1:]]),
     }

@@ -16,13 +16,18 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from warmrl.domain.errors import UsageError
+
 
 def shard(root: nn.Module, world: int, device: torch.device) -> nn.Module:
     """Cut a model's weights up, in place: a group for each layer of decoder and vision tower, one for the rest.
 
     They are gathered as they are kept (float32 what trains; a frozen base under adapters in the recipe's `dtype`) and
-    cast where they are used, as in one process; so gradients are summed in float32 too.
+    cast where they are used, as in one process; so gradients are summed in float32 too. Raises `UsageError` when torch
+    is too old.
     """
+    if not hasattr(FSDPModule, "reset_iter_state"):
+        raise UsageError(f'`[launch] sharding = "fsdp2"` needs torch 2.13 or newer, and this is {torch.__version__}.')
     mesh = init_device_mesh(device.type, (world,))
     for layer in reversed(list(root.modules())):
         if isinstance(layer, GradientCheckpointingLayer):

@@ -87,7 +87,7 @@ def agree(folder, whole):
         assert own.keys() == other.keys()
         gap = max(float((own[name] - other[name]).abs().max()) for name in own)
         print(f"{folder.name}, {stage}: {gap:.1e}")
-        assert gap < 1e-4  # AdamW turns rounding of a gradient near zero into a share of its step of 1e-3
+        assert gap < 3e-4  # AdamW turns rounding of a gradient near zero into a share of its steps, 1e-3 each
 
 
 def weights_in(stage):

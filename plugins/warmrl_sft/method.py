@@ -52,12 +52,11 @@ class SFT(Method[SFTConfig]):
         loss = self.held_out_loss()
         self.looks_since_best += 1
         if loss < self.best_loss:
-            weights = self.stage.policy.model.state_dict()
-            self.best = {name: value.detach().clone() for name, value in weights.items()}
+            self.best = self.stage.policy.snapshot()
             self.best_loss, self.looks_since_best = loss, 0
         done = last or self.looks_since_best >= self.config.patience
         if done:
-            self.stage.policy.model.load_state_dict(self.best)
+            self.stage.policy.restore(self.best)
         return done
 
     def held_out_loss(self) -> float:

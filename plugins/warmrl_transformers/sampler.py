@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,7 +44,11 @@ class Transformers(Sampler[TransformersConfig]):
     shares_weights: ClassVar[bool] = True
 
     def sync(self, policy: Any) -> None:
-        self.policy = policy
+        self.policy, self.whole = policy, ExitStack()
+        self.whole.enter_context(policy.gathered())  # completions end at different steps in different processes
+
+    def rest(self) -> None:
+        self.whole.close()
 
     def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
         wanted = [

@@ -19,6 +19,7 @@ from warmrl.domain.problem import Message, Problem, Text
 from warmrl.engine.checkpoints import find
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
+from warmrl.engine.sharding import full
 from warmrl.engine.stage import Stage
 from warmrl.engine.training import one_update, weigh
 from warmrl.plugin.registry import Registry
@@ -110,7 +111,7 @@ def agree(found: Update, expected: Update) -> None:
 
 def gradients_of(model: torch.nn.Module) -> dict[str, Tensor]:
     """Every gradient that a model holds, by the parameter's name."""
-    return {name: p.grad.detach().clone() for name, p in model.named_parameters() if p.grad is not None}
+    return {name: full(p.grad.detach()).clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 def stage_for(policy: Policy, config: Any, folder: Path, processes: Processes, reference: Path | None = None) -> Stage:

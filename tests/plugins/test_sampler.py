@@ -32,6 +32,7 @@ def policy_of(family, *, stops=(STOP,)):
         packed=PackedPolicy(model), model=model, device=torch.device("cpu"), stop_ids=frozenset(stops),
         banned_ids=frozenset(BANNED), encode_prompt=lambda messages: prompts[messages[0].role],
         decode=lambda tokens: " ".join(map(str, tokens)), prompts=prompts, autocast=nullcontext,
+        gathered=nullcontext,
     )  # fmt: skip
 
 

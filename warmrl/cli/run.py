@@ -47,8 +47,9 @@ def run(
     count = processes or file.recipe.launch.processes
     folder = folder_of(file, out)
     start_checks(file, folder)
-    from warmrl.engine import launch
+    from warmrl.engine import launch, slurm
 
+    slurm.adopt()
     launch.require(processes)
     if count > 1 and not launch.launched():
         raise typer.Exit(launch.start(count, sys.argv[1:], stopping))

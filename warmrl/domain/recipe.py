@@ -57,7 +57,13 @@ class LaunchTable(Config):
     """How a run is spread over processes; never changes what is computed."""
 
     processes: Annotated[int, Field(ge=1)] = 1
-    """Processes that `warmrl run` starts (torch distributed)."""
+    """Processes that `warmrl run` starts (torch distributed); where torchrun or srun starts it, theirs count."""
+    sharding: Literal["none", "fsdp2"] = "none"
+    """`none`: each process holds the trained policy whole, gradients are averaged (DDP). `fsdp2`: weights, gradients
+    and optimizer state are in shards over the processes."""
+    timeout: Annotated[float, Field(gt=0)] = 10.0
+    """Longest, in minutes, that one process waits for another before the run ends; the first one writes checkpoints
+    meanwhile."""
 
 
 class Recipe(Config):

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from warmrl.domain.errors import Interrupted, WarmrlError
 from warmrl.engine.entries import policy_folder
 from warmrl.engine.storage import damage, sealed_folder, write_json
+from warmrl.engine.weights import changing, distinct, load_moments, moments, put_back
 
 if TYPE_CHECKING:
     from warmrl.domain.method import Method
@@ -23,33 +25,48 @@ if TYPE_CHECKING:
 log = logging.getLogger("warmrl")
 # Whole checkpoints kept beside one another: the newest, and one to fall back to.
 KEPT = 2
-# Between a parameter's name and the name of one of its moments in `optimizer.safetensors`.
-OF = "::"
 STATE = "state.json"
 
 
 def publish(stage: Stage, step: int, optimizer: torch.optim.Optimizer, method: Method[Any] | None) -> None:
-    """Seal weights, optimizer, method state and the marks of the journals as of `step`; prune older ones."""
-    if stage.processes.first:
-        plain, tensors = split_state(method.state() if method else {})
-        marks = {name: journal.mark() for name, journal in stage.journals.items()}
-        with sealed_folder(stage.folder / "checkpoints" / f"step-{step:06d}") as folder:
-            save_file(distinct(changing(stage.policy.model)), folder / "weights.safetensors")
-            save_file(distinct(moments(stage.policy.model, optimizer)), folder / "optimizer.safetensors")
-            save_file(distinct(tensors), folder / "method.safetensors")
+    """Seal weights, optimizer, method state and the marks of the journals as of `step`; prune older ones.
+
+    All processes gather what is in shards, file by file; the first one writes.
+    """
+    first, model = stage.processes.first, stage.policy.model
+    plain, tensors = split_state(method.state() if method else {})
+    checkpoints = stage.folder / "checkpoints"
+    with sealed_folder(checkpoints / f"step-{step:06d}") if first else nullcontext() as folder:
+        for name, parts in (
+            ("weights", changing(model)),
+            ("optimizer", moments(model, optimizer)),
+            ("method", tensors),
+        ):
+            found = distinct(parts, keep=first)
+            if folder is not None:
+                save_file(found, folder / f"{name}.safetensors")
+            del found
+        if folder is not None:
+            marks = {name: journal.mark() for name, journal in stage.journals.items()}
             state = {"step": step, "method": plain, "journals": marks, "findings": stage.findings}
             (folder / STATE).write_text(json.dumps(state, indent=1, allow_nan=False))
-        prune(stage.folder / "checkpoints", step)
+    if first:
+        prune(checkpoints, step)
     stage.processes.wait()
 
 
 def keep_policy(stage: Stage, step: int) -> None:
     """Keep the policy as it is after `step`, for evaluation or another stage to start from."""
     target = kept_policy(stage, step)
-    if stage.processes.first and damage(target) is not None:
-        with sealed_folder(target) as folder:
-            stage.policy.save(folder)
+    if stage.processes.agree(damage(target) if stage.processes.first else None) is not None:
+        save_policy(stage, target)
     stage.processes.wait()
+
+
+def save_policy(stage: Stage, target: Path) -> None:
+    """Seal the policy as it is in `target`."""
+    with sealed_folder(target) if stage.processes.first else nullcontext() as folder:
+        stage.policy.save(folder)
 
 
 def kept_policy(stage: Stage, step: int) -> Path:
@@ -63,9 +80,8 @@ def resume(stage: Stage, optimizer: torch.optim.Optimizer, method: Method[Any] |
     state: dict[str, Any] = {"step": 0, "journals": {}, "method": {}, "findings": []}
     if folder is not None:
         state = json.loads((folder / STATE).read_text())
-        model = stage.policy.model
-        model.load_state_dict(restored(model, load_file(folder / "weights.safetensors")), strict=False)
-        load_optimizer(model, optimizer, load_file(folder / "optimizer.safetensors"))
+        put_back(stage.policy.model, load_file(folder / "weights.safetensors"))
+        load_moments(stage.policy.model, optimizer, load_file(folder / "optimizer.safetensors"))
         if method is not None:
             method.load(state["method"] | load_file(folder / "method.safetensors"))
         stage.say(f"Stage `{stage.name}` goes on from step {state['step']}.")
@@ -117,54 +133,6 @@ def split_state(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tor
     return {name: value for name, value in state.items() if name not in tensors}, tensors
 
 
-def distinct(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors that share no memory (tied weights appear once), as safetensors wants them."""
-    out: dict[str, torch.Tensor] = {}
-    seen: set[int] = set()
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        if value.numel() and value.data_ptr() in seen:
-            continue
-        seen.add(value.data_ptr())
-        out[name] = value
-    return out
-
-
-def changing(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """What training may change: a model's buffers and all its parameters but the frozen ones."""
-    return {
-        name: value
-        for name, value in model.state_dict(keep_vars=True).items()
-        if value.requires_grad or not isinstance(value, torch.nn.Parameter)
-    }
-
-
-def restored(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Put tied weights back under every name that the model gives them."""
-    own = changing(model)
-    by_place = {own[name].data_ptr(): value for name, value in tensors.items()}
-    return {name: by_place[place.data_ptr()] for name, place in own.items()}
-
-
-def moments(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimizer's state by the name of each parameter; parameters that were never updated have none."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {
-        f"{names[id(parameter)]}{OF}{key}": value
-        for parameter, state in optimizer.state.items()
-        for key, value in state.items()
-    }
-
-
-def load_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Put the optimizer's state back; its hyperparameters come from the recipe and the schedule."""
-    parameters = dict(model.named_parameters())
-    for name, value in tensors.items():
-        parameter, _, key = name.rpartition(OF)
-        place = "cpu" if key == "step" else parameters[parameter].device
-        optimizer.state[parameters[parameter]][key] = value.to(place)
-
-
 def border(stage: Stage, step: int, optimizer: torch.optim.Optimizer, method: Method[Any] | None, last: bool) -> None:
     """What happens between steps: keep a policy that others refer to, stop when asked, checkpoint when it is time.
 
@@ -196,9 +164,8 @@ def refuse_non_finite(stage: Stage, step: int, value: float, what: str, problems
 
 def finish(stage: Stage, record: dict[str, Any]) -> None:
     """Publish the stage's policy, then the record that says the stage is done; checkpoints are no longer needed."""
+    save_policy(stage, stage.folder / "policy")
     if stage.processes.first:
-        with sealed_folder(stage.folder / "policy") as folder:
-            stage.policy.save(folder)
         write_json(stage.folder / "done.json", record | {"findings": stage.findings})
         leftovers = [*stage.folder.glob(".tmp-*"), *stage.folder.glob("policies/.tmp-*")]
         for folder in [stage.folder / "checkpoints", *leftovers]:

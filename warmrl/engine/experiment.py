@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from warmrl.domain.errors import Interrupted
+from warmrl.domain.errors import Interrupted, WarmrlError
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
 from warmrl.engine.entries import DONE_EVALUATION, Entries
@@ -48,29 +48,47 @@ class Experiment:
     @cached_property
     def workshop(self) -> Workshop:
         """What makes results; loaded when something has to be made."""
+        from warmrl.engine.shared_folder import require_shared
         from warmrl.engine.workshop import Workshop
 
-        return Workshop(self.entries, self.progress, self.logged, self.stopping, self.allow_code)
+        workshop = Workshop(self.entries, self.progress, self.logged, self.stopping, self.allow_code)
+        require_shared(self.entries.store, workshop.processes)
+        devices = workshop.processes.devices()
+        if is_first():
+            self.folder.note({"devices": devices})
+        return workshop
 
     def run(self) -> dict[str, Any]:
         """Run everything; returns the report. Raises `Interrupted` after publishing a checkpoint."""
         try:
-            if is_first():
-                self.folder.begin(self.entries)
-            self.tell("warmrl_run_started", run=self.folder.describe(self.entries))
-            self.evaluate("base")
-            for name in self.entries.order():
-                self.stage(name)
-                for checkpoint in self.entries.checkpoints():
-                    if CheckpointName.parse(checkpoint).stage == name:
-                        self.evaluate(checkpoint)
-            report = self.folder.report(self.entries) if is_first() else {}
-            about = self.folder.describe(self.entries) | {"endpoints": report.get("endpoints", [])}
-            self.tell("warmrl_run_finished", run=about)
-            return report
+            return self.run_all()
+        except Exception as error:
+            if "workshop" in self.__dict__ and self.workshop.processes.lost(error):
+                raise WarmrlError(
+                    "Another process of this run is gone, or did not come within `[launch] timeout` minutes, and this "
+                    "one cannot go on alone. What the other said tells why; the same command goes on from the newest "
+                    f"checkpoint. (torch: {str(error).splitlines()[0]})"
+                ) from error
+            raise
         finally:
             if "workshop" in self.__dict__:
                 self.workshop.close()
+
+    def run_all(self) -> dict[str, Any]:
+        """Every stage and evaluation in order, then the report."""
+        if is_first():
+            self.folder.begin(self.entries)
+        self.tell("warmrl_run_started", run=self.folder.describe(self.entries))
+        self.evaluate("base")
+        for name in self.entries.order():
+            self.stage(name)
+            for checkpoint in self.entries.checkpoints():
+                if CheckpointName.parse(checkpoint).stage == name:
+                    self.evaluate(checkpoint)
+        report = self.folder.report(self.entries) if is_first() else {}
+        about = self.folder.describe(self.entries) | {"endpoints": report.get("endpoints", [])}
+        self.tell("warmrl_run_finished", run=about)
+        return report
 
     def trained(self) -> list[str]:
         """The stages that made a policy."""

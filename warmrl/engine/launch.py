@@ -23,7 +23,7 @@ SETTLE_SECONDS = 5.0
 
 
 def launched() -> bool:
-    """Whether a launcher (torchrun, or `start`) made this process."""
+    """Whether a launcher (torchrun, srun, or `start`) made this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 

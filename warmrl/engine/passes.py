@@ -12,6 +12,7 @@ import torch
 from warmrl.domain.group import Group
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
+from warmrl.engine.sharding import reshard
 from warmrl.packed.plan import EncodedGroup, plan
 
 # Most tokens in one forward pass that only scores, where no recipe says how many.
@@ -75,6 +76,7 @@ def scored(
         for group, answer, part in row.by_answer(columns.cpu()):
             places, logprobs, entropies = part.t().tolist()
             yield group, answer, [int(place) for place in places], logprobs, entropies
+    reshard(policy.root)
 
 
 def bare(group: EncodedGroup) -> EncodedGroup:
@@ -104,22 +106,23 @@ def hidden_states(
         signal: Where to write them.
     """
     encoded = [only(bare(policy.encode_group(group)), index, mine) for index, group in enumerate(groups)]
-    nothing = policy.packed.head_weight.new_full((1, policy.packed.head_weight.shape[1]), torch.nan)
-    for group in groups:
-        for completion in group.completions:
-            completion.signals[signal] = nothing.expand(len(completion.tokens), -1)
-    for (row,) in plan(encoded, token_budget=token_budget, share=policy.packed.share):
-        row = row.to(policy.device)
-        with processes.accelerator.autocast():
-            states = policy.packed.hidden(row)
-        places = row.owner[:, 2]
-        at = 0
-        for index, answer, part in row.by_answer(states):
-            completion = groups[index].completions[answer]
-            kept = part.new_zeros(len(completion.tokens), part.shape[1])
-            kept[places[at : at + len(part)]] = part
-            completion.signals[signal] = kept
-            at += len(part)
+    with policy.gathered():  # as many rows as there are here, which another process doesn't wait for
+        nothing = policy.packed.head_weight.new_full((1, policy.packed.head_weight.shape[1]), torch.nan)
+        for group in groups:
+            for completion in group.completions:
+                completion.signals[signal] = nothing.expand(len(completion.tokens), -1)
+        for (row,) in plan(encoded, token_budget=token_budget, share=policy.packed.share):
+            row = row.to(policy.device)
+            with processes.accelerator.autocast():
+                states = policy.packed.hidden(row)
+            places = row.owner[:, 2]
+            at = 0
+            for index, answer, part in row.by_answer(states):
+                completion = groups[index].completions[answer]
+                kept = part.new_zeros(len(completion.tokens), part.shape[1])
+                kept[places[at : at + len(part)]] = part
+                completion.signals[signal] = kept
+                at += len(part)
 
 
 def only(group: EncodedGroup, index: int, mine: Collection[tuple[int, int]]) -> EncodedGroup:

@@ -26,7 +26,9 @@ from warmrl.engine.adapters import Unadapted, plain_state
 from warmrl.engine.checkpoints import Source
 from warmrl.engine.launch import local_processes
 from warmrl.engine.processes import tame_threads
+from warmrl.engine.sharding import full, gathered, is_sharded, whole
 from warmrl.engine.spreading import Spread, placed
+from warmrl.engine.weights import changing, put_back
 from warmrl.packed.features import CACHE_BYTES as FEATURE_BYTES
 from warmrl.packed.plan import Answer, EncodedGroup, Prompt
 from warmrl.packed.policy import PackedPolicy
@@ -166,22 +168,51 @@ class Policy:
         prompts = tuple(self.encode_prompt(view) for view in group.views)
         return EncodedGroup(prompts, tuple(encode_completion(one) for one in group.completions))
 
+    @property
+    def root(self) -> PackedPolicy:
+        """The module that processes share, adapters on or off."""
+        return self.packed.adapted if isinstance(self.packed, Unadapted) else self.packed
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Its weights whole meanwhile, when they are in shards; entered by all processes together."""
+        return gathered(self.root)
+
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Every weight under the name that a transformers checkpoint gives it, adapters added in; all processes go
         through it together.
         """
-        state = self.model.state_dict() if self.model is self.packed.base else plain_state(self.model)
+        state = self._state()
         for name in sorted(state):
-            yield name, state[name].detach()
+            yield name, full(state[name].detach())
 
-    def save(self, folder: Path) -> None:
-        """Write a plain transformers checkpoint with its processor; adapters are added in, and kept in `adapter`."""
-        if self.model is self.packed.base:
-            self.model.save_pretrained(folder)
-        else:
-            self.packed.base.save_pretrained(folder, state_dict=plain_state(self.model))
+    def _state(self) -> dict[str, torch.Tensor]:
+        return self.model.state_dict(keep_vars=True) if self.model is self.packed.base else plain_state(self.model)
+
+    def snapshot(self) -> dict[str, torch.Tensor]:
+        """A copy of what training changes, for `restore`; of weights in shards, each process has its own."""
+        return {name: value.detach().clone() for name, value in changing(self.model).items()}
+
+    def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Go back to a snapshot, or to one that a checkpoint made whole."""
+        put_back(self.model, weights)
+
+    def save(self, folder: Path | None) -> None:
+        """Write a plain transformers checkpoint with its processor; adapters are added in, and kept in `adapter`.
+
+        Where the weights are in shards, by all processes together; one without a folder writes nothing.
+        """
+        adapted, writes = self.model is not self.packed.base, folder is not None
+        state, adapter = self._state() if adapted else None, None
+        if is_sharded(self.packed):
+            state = whole(state or self._state(), keep=writes)
+            own = self.model.state_dict(keep_vars=True) if adapted else {}
+            adapter = whole({name: value for name, value in own.items() if ".lora_" in name}, keep=writes)
+        if folder is None:
+            return
+        self.packed.base.save_pretrained(folder, state_dict=state)
+        if adapted:
             # Left to itself, peft would ask the hub whether the vocabulary was resized.
-            self.model.save_pretrained(folder / "adapter", save_embedding_layers=False)
+            self.model.save_pretrained(folder / "adapter", save_embedding_layers=False, state_dict=adapter)
         self.processor.save_pretrained(folder)
 
 

@@ -10,6 +10,8 @@ import torch
 
 from warmrl.engine.launch import local_processes
 from warmrl.engine.policy import Policy
+from warmrl.engine.processes import Processes
+from warmrl.engine.sharding import here, is_sharded
 from warmrl.packed.memory import activation_bytes, recompute
 from warmrl.packed.plan import Row
 from warmrl.packed.shapes import Shapes, shapes_of
@@ -26,10 +28,14 @@ class Recompute:
     Args:
         policy: What trains.
         setting: `auto` decides by memory; `on` and `off` don't ask.
+        processes: Those that take the decision together: where weights are in shards, computing a layer again may
+            gather them, and then all must.
     """
 
-    def __init__(self, policy: Policy, setting: Literal["auto", "on", "off"]) -> None:
-        self.policy, self.setting = policy, setting
+    def __init__(
+        self, policy: Policy, setting: Literal["auto", "on", "off"], processes: Processes | None = None
+    ) -> None:
+        self.policy, self.setting, self.processes = policy, setting, processes
         self.rows = 0
 
     @cached_property
@@ -44,14 +50,18 @@ class Recompute:
 
     def prepare(self, row: Row, optimizer: Any) -> None:
         """Switch gradient checkpointing on for a row that needs it, and off for one that doesn't."""
-        needed = self.setting == "on" or (self.setting == "auto" and not self.fits(row, optimizer))
+        needed = self.setting == "on"
+        if self.setting == "auto":
+            needed = not self.fits(row, optimizer)
+            if self.processes is not None and is_sharded(self.policy.packed):
+                needed = any(self.processes.gather([needed]))
         recompute(self.policy.model, needed)
         self.rows += needed
 
     def fits(self, row: Row, optimizer: Any) -> bool:
         """Whether a row's activations fit beside what training will allocate."""
         free = free_bytes(self.policy.device)
-        trained = sum(p.numel() for p in self.policy.model.parameters() if p.requires_grad)
+        trained = sum(here(p).numel() for p in self.policy.model.parameters() if p.requires_grad)
         if not optimizer.state:
             free -= FIRST_UPDATE * trained
         if torch.is_autocast_enabled(self.policy.device.type):  # it keeps low-precision copies of the weights

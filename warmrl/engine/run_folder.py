@@ -13,6 +13,7 @@ from typing import Any
 
 from warmrl.engine.entries import Entries
 from warmrl.engine.journal import Journal
+from warmrl.engine.launch import local_processes
 from warmrl.engine.run_place import RUN_FILE, known_run
 from warmrl.engine.samples import SAMPLES, measure, read_samples
 from warmrl.engine.storage import write_json, write_text
@@ -38,8 +39,13 @@ class RunFolder:
         if file.resolve() != (self.path / RESOLVED).resolve():  # `warmrl eval` reads it there
             write_text(self.path / ("recipe.json" if file.suffix == ".json" else "recipe.toml"), entries.file.text)
         write_json(self.path / RESOLVED, resolved(entries))
-        write_json(self.path / "environment.json", environment())
+        write_json(self.path / "environment.json", environment(entries.file.recipe.launch.sharding))
         self.stages: dict[str, Any] = {}
+
+    def note(self, more: dict[str, Any]) -> None:
+        """Add to the environment what is only known once everything is loaded."""
+        known = json.loads((self.path / "environment.json").read_text())
+        write_json(self.path / "environment.json", known | more)
 
     def record(self, entries: Entries, state: str, stages: dict[str, Any]) -> None:
         """Write `run.json`: how far the run is, and every store entry that is its own (`warmrl runs prune` asks)."""
@@ -173,7 +179,7 @@ def resolved(entries: Entries) -> dict[str, Any]:
     return table
 
 
-def environment() -> dict[str, Any]:
+def environment(sharding: str) -> dict[str, Any]:
     """What this was run on. The devices are asked of the driver's own files: torch is slow to load."""
     cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     names = [line.partition(":")[2].strip() for card in cards for line in card.read_text().splitlines()[:1]]
@@ -181,7 +187,9 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": f"{len(names)} x {names[0]}" if names else f"CPU ({platform.machine()})",
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "processes": (world := int(os.environ.get("WORLD_SIZE", "1"))),
+        "machines": -(-world // local_processes()),
+        "sharding": sharding if world > 1 else "none",
         "packages": {name: installed(name) for name in PACKAGES},
         "command": " ".join(["warmrl", *sys.argv[1:]]),
     }

@@ -75,7 +75,7 @@ class Stage:
     @cached_property
     def recompute(self) -> Recompute:
         """Decides for which rows activations are computed again instead of kept."""
-        return Recompute(self.policy, getattr(self.config, "gradient_checkpointing", "auto"))
+        return Recompute(self.policy, getattr(self.config, "gradient_checkpointing", "auto"), self.processes)
 
     @cached_property
     def agreement(self) -> Agreement:

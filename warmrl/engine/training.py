@@ -7,7 +7,6 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +16,7 @@ from warmrl.domain.group import Group
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.checkpointing import border, publish, refuse_non_finite, resume
 from warmrl.engine.passes import bare, fill, score_tokens
+from warmrl.engine.sharding import full
 from warmrl.packed.plan import plan
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ ROLLOUTS_KEPT = 4
 def train(stage: Stage, method: Method[Any]) -> None:
     """Run a method's steps from the newest checkpoint to the end."""
     config = method.config
-    packed = stage.processes.accelerator.prepare_model(stage.policy.packed)
+    packed = stage.processes.prepare(stage.policy.packed)
     optimizer = adamw(stage, config)
     start = resume(stage, optimizer, method)
     method.prepare()
@@ -106,8 +106,7 @@ def one_update(
     optimizer.zero_grad(set_to_none=True)
     for number, rows in enumerate(steps):
         row = rows[processes.rank].to(processes.device)
-        waiting = processes.world > 1 and number + 1 < len(steps)
-        with processes.accelerator.no_sync(packed) if waiting else nullcontext():
+        with processes.summing(packed, last=number + 1 == len(steps)):
             with processes.accelerator.autocast():
                 stage.recompute.prepare(row, optimizer)
                 output = packed(row, method.loss(row))
@@ -120,8 +119,8 @@ def one_update(
     refuse_non_finite(stage, step, sums["loss"], "loss", problems)
     norm = 0.0
     if steps:
-        parameters = [p for p in stage.policy.model.parameters() if p.requires_grad]
-        norm = float(processes.accelerator.clip_grad_norm_(parameters, config.max_grad_norm))
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = float(full(processes.accelerator.clip_grad_norm_(parameters, config.max_grad_norm)))
         refuse_non_finite(stage, step, norm, "gradient norm", problems)
         optimizer.step()
     return {**sums, "grad_norm": norm}

@@ -45,7 +45,7 @@ class Workshop:
         self.recipe, self.registry = entries.file.recipe, entries.file.registry
         here = machine(None, local_processes())
         refuse_certain(Resources(entries, here, measure=False, allow_code=allow_code))
-        self.processes = Processes(self.recipe.model.dtype)
+        self.processes = Processes(self.recipe.model.dtype, self.recipe.launch)
         self.style = self.registry.instance(self.recipe.answer)
         self.rewards = Rewards(self.recipe.reward, self.style, self.registry)
         self.sampling = Sampling(self.recipe.sampler, self.registry, self.processes)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from warmrl.packed.attention import NAME, Attends, register
 from warmrl.packed.attention_gpu import plan_attention
@@ -83,7 +84,8 @@ class PackedPolicy(nn.Module):
         if loss is None or not torch.is_grad_enabled() or output.loss.requires_grad:
             return output
         # What trains (a vision tower alone) has no part in this row; a backward pass must reach it all the same.
-        nothing = [0.0 * parameter.sum() for parameter in self.parameters() if parameter.requires_grad]
+        trained = (parameter for parameter in self.parameters() if parameter.requires_grad)
+        nothing = [0.0 * (p.to_local() if isinstance(p, DTensor) else p).sum() for p in trained]
         return replace(output, loss=output.loss + sum(nothing)) if nothing else output
 
     def hidden(self, row: Row) -> Tensor:

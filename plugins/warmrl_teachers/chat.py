@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from warmrl.api import Image, Message, Text, WarmrlError
+from warmrl.api import Image, Message, ServiceError, Text
 
 
 def chat_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -44,10 +44,10 @@ def identity(messages: Sequence[Message]) -> list[Any]:
 
 
 def read_answer(reply: Any) -> dict[str, str]:
-    """The text and the finish reason of a chat completion's one choice. Raises `WarmrlError` for another number."""
+    """The text and the finish reason of a chat completion's one choice. Raises `ServiceError` for another number."""
     choices = reply["choices"]
     if len(choices) != 1:
-        raise WarmrlError(f"The teacher's server gave {len(choices)} choices, and one was asked for; is it a proxy?")
+        raise ServiceError(f"The teacher's server gave {len(choices)} choices, and one was asked for; is it a proxy?")
     (choice,) = choices
     text, finish = choice["message"].get("content"), choice["finish_reason"]
     if text is None and finish != "stop":

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from warmrl.api import UsageError, WarmrlError
+from warmrl.api import ServiceError, UsageError
 from warmrl_teachers.config import ServerConfig
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Stopped(Exception):
     """Another request has failed, and with it all of them."""
 
 
-class Refused(WarmrlError):
+class Refused(ServiceError):
     """The server said no, and will say it again. `status` is HTTP's."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -108,7 +108,7 @@ class Client:
 
         Raises:
             Refused: The server refuses the request as such (4xx).
-            WarmrlError: No whole reply after all retries.
+            ServiceError: No whole reply after all retries.
         """
         tries = self.config.retries + len(self.config.urls)  # each server may be found dead once
         delay, why = 0.0, ""
@@ -127,7 +127,7 @@ class Client:
             else:
                 self.servers.answered(server)
                 return found
-        raise WarmrlError(
+        raise ServiceError(
             f"The teacher `{self.config.model}` gave no usable reply in {tries} tries; the last one failed with {why}. "
             "See to the server and run the same command again: replies that came are kept."
         )

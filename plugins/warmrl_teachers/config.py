@@ -63,7 +63,7 @@ class ServerConfig(TeacherConfig):
     """Keep replies on the disk, so that nothing is asked twice; a scored token takes about 11 bytes for each of
     `top_k`."""
     cache_folder: Annotated[str | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
-    """Where; by default `teacher-cache` in the store, shared by all runs."""
+    """Where; by default `teacher-cache` beside the store, shared by all runs."""
 
     @field_validator("urls")
     @classmethod

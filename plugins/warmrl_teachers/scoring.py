@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from warmrl.api import Image, Message, Text, UsageError, WarmrlError
+from warmrl.api import Image, Message, ServiceError, Text, UsageError
 from warmrl.engine.api import Policy
 from warmrl_teachers.chat import data_url
 from warmrl_teachers.client import Client, Refused
@@ -86,7 +86,7 @@ def text_of(policy: Policy, messages: Sequence[Message]) -> str:
 def ask_vllm(client: Client, asked: Asked, tokens: Sequence[int], top_k: int, vocabulary: int) -> Scored:
     """Score `tokens` behind a prompt over HTTP: the one request that knows vLLM's protocol.
 
-    Raises `UsageError` where the server reads other tokens than were meant, `WarmrlError` where it gives no scores.
+    Raises `UsageError` where the server reads other tokens than were meant, `ServiceError` where it gives no scores.
     """
     body = {
         "model": client.config.model,
@@ -112,16 +112,16 @@ def read_scores(reply: Any, asked: Asked, tokens: Sequence[int], top_k: int, voc
     served, rows = reply["prompt_token_ids"], reply["prompt_logprobs"]
     if served is None or rows is None:
         missing = "which tokens it read" if served is None else "no log-probabilities"
-        raise WarmrlError(f"The teacher's server gave {missing}; scoring needs vLLM 0.30 or newer itself, no proxy.")
+        raise ServiceError(f"The teacher's server gave {missing}; scoring needs vLLM 0.30 or newer itself, no proxy.")
     meant = [*asked.ids, *tokens]
     if served != meant:
         raise UsageError(other_tokens(served, meant, len(asked.images)))
     if len(rows) != len(meant):
-        raise WarmrlError(f"The teacher's server scored {len(rows)} tokens of {len(meant)}.")
+        raise ServiceError(f"The teacher's server scored {len(rows)} tokens of {len(meant)}.")
     sampled, ids, top = [], [], []
     for token, row in zip(tokens, rows[len(asked.ids) :], strict=True):
         if str(token) not in row or len(row) < top_k:
-            raise WarmrlError(f"The teacher's server gave {len(row)} log-probabilities for a token and not {top_k}.")
+            raise ServiceError(f"The teacher's server gave {len(row)} log-probabilities for a token and not {top_k}.")
         logs = {int(name): checked(one["logprob"]) for name, one in row.items()}
         best = sorted(logs, key=lambda one: (-logs[one], one))[:top_k]
         known = [one for one in best if one < vocabulary]  # a padded head has rows that the student lacks

@@ -26,7 +26,7 @@ class ServerTeacher(Teacher[ServerConfig]):
     def __init__(self, config: ServerConfig, stage: Stage) -> None:
         super().__init__(config, stage)
         self._client: Client | None = None
-        folder = Path(config.cache_folder) if config.cache_folder else stage.folder.parent / "teacher-cache"
+        folder = Path(config.cache_folder) if config.cache_folder else stage.folder.parents[1] / "teacher-cache"
         self.cache = Cache(folder if config.cache else None)
 
     @property
@@ -39,7 +39,7 @@ class ServerTeacher(Teacher[ServerConfig]):
     def preflight(self, student: Policy) -> list[str]:
         """Whether the model is served; when it is to score, whether it reads the student's tokens as the student does.
 
-        Raises `UsageError` when not, `WarmrlError` when no server answers.
+        Raises `UsageError` when not, `ServiceError` when no server answers.
         """
         found = [self.served()]
         if any(need != "generates" for need in self.engine.config.teacher_needs()):
@@ -87,7 +87,8 @@ class ServerTeacher(Teacher[ServerConfig]):
         wanted = [(one, number) for one in problems for number in range(samples)]
         processes = self.engine.processes
         own = range(processes.rank, len(wanted), processes.world)
-        replies = self.client.each(lambda place: self.answer(*wanted[place], sampling), own)
+        with processes.together():
+            replies = self.client.each(lambda place: self.answer(*wanted[place], sampling), own)
         by_place = dict(processes.gather(list(zip(own, replies, strict=True))))
         drawn = [self.completion(by_place[place]) for place in range(len(wanted))]
         return [drawn[start : start + samples] for start in range(0, len(drawn), samples)]
@@ -122,7 +123,8 @@ class ServerTeacher(Teacher[ServerConfig]):
             completion = groups[place[0]].completions[place[1]]
             return self.scored(views[groups[place[0]].views[completion.view]], completion.tokens, top_k)
 
-        scored = dict(zip(mine, self.client.each(one, mine), strict=True))
+        with processes.together():
+            scored = dict(zip(mine, self.client.each(one, mine), strict=True))
         if form == "sampled":
             told = {place: found.sampled.tolist() for place, found in scored.items()}
             scores = dict(processes.gather(list(told.items())))

@@ -181,7 +181,7 @@ def test_nothing_is_asked_twice(make: Make, server: Server, tmp_path: Path) -> N
     urls = [f"http://127.0.0.1:{free_port()}/v1"]
     assert drawn(make(urls=urls)) == first
     assert scored(make({"top_k": 4}, urls=urls), "top-k", 4) == groups
-    files = sorted((tmp_path / "store" / "teacher-cache").rglob("*.json"))
+    files = sorted((tmp_path / "teacher-cache").rglob("*.json"))
     assert len(files) == 4 + len(groups)
     chats = [file for file in files if "answer" in file.read_text()]
     chats[0].write_bytes(chats[0].read_bytes()[:-9])

@@ -52,15 +52,13 @@ class Evaluation:
         """
         blocks = blocks_of(len(self.problems), sampling.block_size)
         work = [(kind, block) for kind in ("greedy", "sampled") for block in blocks]
-        failed: list[str] = []
-        with sampling.on(policy) as sample:
-            try:
+        try:
+            with sampling.on(policy) as sample, self.processes.together():
                 self.make_missing(work, policy, sample)
-            except ServiceError as error:
-                failed.append(str(error))
-            failed = self.processes.gather(failed)
-        if failed:
-            raise ServiceError(f"{failed[0]} Finished blocks of the evaluation are kept; the same command goes on.")
+        except ServiceError as error:
+            raise ServiceError(
+                f"{error} Finished blocks of the evaluation are kept; the same command goes on."
+            ) from None
         if self.processes.first:
             self.join([self.block_file(kind, block) for kind, block in work])
         self.processes.wait()

@@ -19,7 +19,7 @@ from accelerate.utils import (
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
-from warmrl.domain.errors import WarmrlError
+from warmrl.domain.errors import ServiceError, WarmrlError
 from warmrl.domain.recipe import LaunchTable
 from warmrl.engine.launch import EXPECTED, local_processes
 from warmrl.engine.sharding import shard
@@ -102,6 +102,17 @@ class Processes:
         """Everyone's items, in order of rank."""
         return list(mine) if self.world == 1 else list(gather_object(list(mine)))
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Around work that each process does alone: a `ServiceError` that comes up in one is raised in all of them."""
+        failed: list[str] = []
+        try:
+            yield
+        except ServiceError as error:
+            failed.append(str(error))
+        for why in self.gather(failed):
+            raise ServiceError(why)
+
     def sums(self, values: dict[str, float]) -> dict[str, float]:
         """Sum each entry over the processes (float64); one that a process lacks (it had a dummy row) adds nothing."""
         if self.world == 1:
@@ -117,12 +128,3 @@ def tame_threads(parameters: int) -> None:
     """One thread for tiny models on a CPU: faster, and the same sums on every machine."""
     if parameters < TINY_PARAMETERS and not torch.cuda.is_available():
         torch.set_num_threads(1)
-
-
-def to_device(value: Any, device: Any) -> Any:
-    """Move tensors inside mappings and sequences to a device."""
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, dict):
-        return {key: to_device(one, device) for key, one in value.items()}
-    return value

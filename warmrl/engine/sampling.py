@@ -86,20 +86,12 @@ class Sampling:
         Raises `ServiceError` in all processes when it comes up in one.
         """
         mine: list[tuple[int, list[list[Completion]]]] = []
-        failed: list[str] = []
-        with self.on(policy) as sample:
-            try:
-                for number, block in enumerate(blocks_of(len(groups), self.block_size)):
-                    if number % self.processes.world == self.processes.rank:
-                        requests = [request(groups[i], samples, seed, **sampling) for i in block]
-                        mine.append((block.start, sample(requests)))
-            except ServiceError as error:
-                failed.append(str(error))
-            failed = self.processes.gather(failed)
-            found = self.processes.gather(mine)
-        if failed:
-            raise ServiceError(failed[0])
-        for start, drawn in found:
+        with self.on(policy) as sample, self.processes.together():
+            for number, block in enumerate(blocks_of(len(groups), self.block_size)):
+                if number % self.processes.world == self.processes.rank:
+                    requests = [request(groups[i], samples, seed, **sampling) for i in block]
+                    mine.append((block.start, sample(requests)))
+        for start, drawn in self.processes.gather(mine):
             for offset, completions in enumerate(drawn):
                 groups[start + offset].completions = completions
         return list(groups)

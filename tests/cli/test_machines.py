@@ -96,6 +96,7 @@ def test_a_machine_is_gone(tmp_path):
             stack.callback(node.kill)
         until = time.monotonic() + SECONDS
         while not list(tmp_path.glob("home/store/*/checkpoints/step-000001")) and time.monotonic() < until:
+            assert nodes[0].poll() is None, nodes[0].communicate()[1][-3000:]
             time.sleep(0.05)
         nodes[1].kill()
         _, err = nodes[0].communicate(timeout=120)  # `[launch] timeout` is a minute

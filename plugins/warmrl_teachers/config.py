@@ -35,6 +35,14 @@ class LocalConfig(TeacherConfig):
         """Everything: the model is here."""
         return ("generates", "full")
 
+    def checkpoint(self) -> tuple[str, str | None]:
+        """Its own."""
+        return self.path, self.model_revision
+
+    def makes_do(self) -> bool:
+        """When it is spread."""
+        return self.spread is not None
+
 
 class ServerConfig(TeacherConfig):
     """A teacher behind HTTP: any endpoint of OpenAI's form writes answers, a vLLM server also scores."""
@@ -77,10 +85,6 @@ class ServerConfig(TeacherConfig):
     def gives(self) -> tuple[Literal["generates", "top-k", "sampled"], ...]:
         """Text; from vLLM also log-probabilities."""
         return ("generates", "top-k", "sampled") if self.kind == "vllm" else ("generates",)
-
-    def checkpoint(self) -> tuple[str, str | None]:
-        """Its own."""
-        return self.path, self.model_revision
 
 
 class TracesConfig(CuratorConfig):

@@ -31,6 +31,10 @@ class TeacherConfig(Config):
         """Model path and revision of a checkpoint that this teacher loads here; None: none (a server has it)."""
         return None
 
+    def makes_do(self) -> bool:
+        """Whether that checkpoint needs no room of its own: what finds none stays off the device."""
+        return False
+
 
 C = TypeVar("C", bound=TeacherConfig)
 

@@ -27,6 +27,11 @@ def launched() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def world(asked: int) -> int:
+    """Processes of the run: those that a launcher made, or as many as are asked for."""
+    return int(os.environ["WORLD_SIZE"]) if launched() else asked
+
+
 def local_processes() -> int:
     """Processes of the run on this machine, which share its memory."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

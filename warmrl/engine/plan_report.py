@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from warmrl.engine.launch import world
 from warmrl.engine.memory_plan import least, phases, total
 from warmrl.engine.refusals import refusals, warnings
 from warmrl.engine.resources import EvaluationPlan, Resources
@@ -19,7 +20,7 @@ def resources_report(resources: Resources) -> dict[str, Any]:
     times += [one["seconds"] and resources.points(suite) * one["seconds"] for suite, one in suites.items()]
     return {
         "device": {"name": here.name, "bytes": here.bytes, "flops": here.peak, "bandwidth": here.bandwidth},
-        "processes": resources.entries.file.recipe.launch.processes,
+        "processes": world(resources.entries.file.recipe.launch.processes),
         "stages": stages,
         "evaluations": suites,
         "seconds": None if not times or None in times else sum(times),

@@ -15,6 +15,7 @@ from warmrl.domain.sampler import SamplerConfig
 from warmrl.domain.stages import MethodConfig, StageConfig
 from warmrl.domain.teacher import TeacherConfig
 from warmrl.engine.entries import DONE_EVALUATION, Entries
+from warmrl.engine.launch import world
 from warmrl.engine.machines import Machine
 from warmrl.engine.memory_plan import Lines
 from warmrl.engine.outline import Outline, outline
@@ -200,7 +201,7 @@ class Resources:
         load = Load(problems, samples + 1, prompts.tokens, lengths.tokens, prompts.image_tokens)
         rows = min(getattr(config, "rows", 2**31), config.block_size * samples)
         seconds = seconds_of_sampling(
-            base.shapes, load, self.machine, recipe.launch.processes,
+            base.shapes, load, self.machine, world(recipe.launch.processes),
             rows=rows, longest=recipe.eval.max_tokens, width=width,
         )  # fmt: skip
         lines = {"weights": base.shapes.total * width, "sampler": own}
@@ -238,7 +239,7 @@ class Resources:
         yield MEMORY
         if self.machine.fused_update:
             yield "AdamW on a GPU: its update holds, for a moment, one more float32 copy of what trains."
-        if self.entries.file.recipe.launch.processes > 1:
+        if world(self.entries.file.recipe.launch.processes) > 1:
             yield PROCESSES
         yield DISK
         yield self.about_time()

@@ -12,6 +12,7 @@ from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import Recipe
 from warmrl.domain.sampler import SamplerConfig
 from warmrl.domain.stages import LoRATable, MethodConfig
+from warmrl.engine.launch import world
 from warmrl.engine.machines import Machine
 from warmrl.engine.memory_plan import Demand, Lines, phases, total
 from warmrl.engine.outline import Outline
@@ -141,7 +142,7 @@ def planned(
     config = choice.config
     assert isinstance(config, MethodConfig)
     model, teacher = models
-    processes = recipe.launch.processes
+    processes = world(recipe.launch.processes)
     sharded = getattr(recipe.launch, "sharding", "none") == "fsdp2"
     per_epoch = math.ceil(getattr(config, "epochs", 1) * len(problems) / config.prompts_per_step)
     how = training(config, model, recipe.model.dtype, machine)
@@ -174,7 +175,8 @@ def planned(
     )
     if teacher:
         weights, states, work = of_teacher(plan, teacher.shapes, row, width)
-        demand = replace(demand, teacher=weights, teacher_states=states, teacher_work=work)
+        spread = config.teacher.config.makes_do()  # type: ignore[attr-defined]
+        demand = replace(demand, teacher=0 if spread else weights, teacher_states=states, teacher_work=work)
     return replace(plan, demand=demand)
 
 

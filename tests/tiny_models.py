@@ -29,7 +29,7 @@ _STAND_IN: list[torch.library.Library] = []
 
 def stand_in_for_torchvision() -> None:
     """Define the two operators without which the registry's torchvision fails to import next to a CPU torch."""
-    if _STAND_IN or torch.version.cuda or importlib.util.find_spec("torchvision") is None:
+    if importlib.util.find_spec("torchvision") is None or torch.version.cuda or hasattr(torch.ops.torchvision, "nms"):
         return
     _STAND_IN.append(torch.library.Library("torchvision", "FRAGMENT"))
     for name in ("nms", "qnms"):

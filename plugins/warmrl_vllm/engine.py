@@ -125,7 +125,10 @@ class Engine:
                 f"A prompt with its completion may have {max(lengths)} tokens and vLLM takes {self.longest}: set "
                 "`max_model_len` higher, or `max_tokens` lower."
             )
-        return self.llm.generate(prompts, params, use_tqdm=False) if prompts else []
+        try:
+            return self.llm.generate(prompts, params, use_tqdm=False) if prompts else []
+        except Exception as error:
+            raise ServiceError(f"vLLM failed at a block of {len(prompts)} completions: {error}") from error
 
     def rest(self) -> bool:
         """Give memory back on an accelerator, the weights' too: they must be loaded again. Whether it did."""

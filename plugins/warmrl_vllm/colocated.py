@@ -33,7 +33,7 @@ class Colocated:
         failure = ""
         try:
             started = self._start(policy)
-        except WarmrlError as error:
+        except (WarmrlError, OSError) as error:
             failure = str(error)
         self._together(failure)
         assert self.engine is not None

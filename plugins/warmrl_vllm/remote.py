@@ -27,7 +27,6 @@ class Remote:
         self.config, self.processes = config, processes
         self.clients = [Client(url, config.deadline) for url in config.urls]
         self.mine = Asker(self.clients[processes.rank % len(self.clients)])
-        self.version, self.syncs = uuid.uuid4().hex[:8], 0
         self.sleeps = False
 
     def sync(self, policy: Any, changed: bool) -> None:
@@ -36,11 +35,11 @@ class Remote:
             with self._together() as state:
                 if self.processes.first:
                     folder = stack.enter_context(transfer.place(self.config.transfer))
-                    state["needed"] = self._prepared(policy, folder, changed)
-            if not state["needed"]:
+                    needed = self._prepared(policy, folder, changed)
+                    state["version"] = uuid.uuid4().hex[:8] if needed else self.mine.version
+            if state["version"] == self.mine.version:
                 return
-            self.syncs += 1
-            self.mine.version = f"{self.version}-{self.syncs}"
+            self.mine.version = state["version"]
             with self._together():
                 weights = policy.weights()
                 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from warmrl.api import ServiceError
 
 PREFIX = "warmrl-weights-"
 SHARD = 2**30
+# Seconds after which a dead process's files go. Until then they may be those of a process in another container.
+LEFT_BEHIND = 3600.0
 
 
 @contextmanager
@@ -29,7 +32,8 @@ def place(folder: str | None) -> Iterator[Path]:
     try:
         for old in parent.glob(f"{PREFIX}*"):
             process = old.name.removeprefix(PREFIX).partition("-")[0]
-            if process.isdigit() and not Path(f"/proc/{process}").exists():
+            gone = process.isdigit() and not Path(f"/proc/{process}").exists()
+            if gone and old.stat().st_mtime < time.time() - LEFT_BEHIND:
                 shutil.rmtree(old, ignore_errors=True)
         own = Path(mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))
     except OSError as error:

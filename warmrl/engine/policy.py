@@ -146,6 +146,14 @@ class Policy:
         keys = tuple(image.key for image in images_of(tuple(messages)))
         return Prompt(encoded["input_ids"][0], pixels, keys)
 
+    def unexpanded(self, messages: Sequence[Message]) -> list[int]:
+        """A prompt's tokens with one for each image, as the chat template writes it: what engines expand themselves."""
+        parts = {Text: lambda part: {"type": "text", "text": part.text}, Image: lambda _part: {"type": "image"}}
+        chat = [{"role": m.role, "content": [parts[type(part)](part) for part in m.parts]} for m in messages]
+        text = self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        begun = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
+        return list(self.tokenizer(text, add_special_tokens=not begun)["input_ids"])
+
     def image_tokens(self, prompt: Prompt) -> int:
         """How many tokens of a prompt stand for image features."""
         image = getattr(self.model.config, "image_token_id", None)

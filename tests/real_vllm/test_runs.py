@@ -1,0 +1,124 @@
+"""Whole runs with a real vLLM: in the process, and by a server that is killed twice. The samples are the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tiny_checkpoints import write_qwen2_5_vl
+from tiny_runs import Home
+
+from warmrl.plugin.local import trust
+
+RECIPE = Path(__file__).parent / "tiny.toml"
+START = 300  # seconds; a start takes about 20, of which vLLM's import is most
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Settings that name the policy and its teacher."""
+    folder = tmp_path_factory.mktemp("models")
+    os.environ["WARMRL_CONFIG"] = str(folder / "config")
+    trust(RECIPE.parent / "letters.py")
+    policy, teacher = (write_qwen2_5_vl(folder / f"seed-{seed}", seed) for seed in range(2))
+    yield [f"model.path={policy}", f"stage.warm.teacher.path={teacher}"]
+    del os.environ["WARMRL_CONFIG"]
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serving(port: int) -> Iterator[subprocess.Popen[str]]:
+    """`warmrl vllm-serve`, ready."""
+    options = ["--port", str(port), "--memory", "0.05", "--max-model-len", "512", "--eager"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "warmrl", "vllm-serve", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert "vLLM server at" in process.stdout.readline()
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def start(home: Path, sets: list[str]) -> subprocess.Popen[str]:
+    """The run's command."""
+    chosen = [part for one in sets for part in ("--set", one)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "warmrl", "run", str(RECIPE), "--out", str(home / "run"), "--json", *chosen],
+        env=os.environ | {"WARMRL_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ledger(home: Path) -> dict[str, list[str]]:
+    """What each stage and evaluation sampled: problems and a hash of each completion's tokens, in order."""
+    run = home / "run"
+    return {str(file.relative_to(run)): file.read_text().splitlines() for file in sorted(run.rglob("ledger.jsonl"))}
+
+
+@pytest.fixture(scope="module")
+def whole(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The ledger of a run in one process."""
+    home = Home(tmp_path_factory.mktemp("whole"), RECIPE)
+    home.run(models)
+    rows = [json.loads(line) for line in (home.path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert min(row["grad_norm"] for row in rows) > 0, "every step must change the weights"
+    found = ledger(home.path)
+    assert sum(len(lines) for lines in found.values()) >= 40
+    return found
+
+
+def test_by_a_server_that_is_killed_twice(
+    whole: dict[str, list[str]], models: list[str], port: int, tmp_path: Path
+) -> None:
+    sets = [*models, f"sampler.urls=['http://127.0.0.1:{port}']", "sampler.deadline=60"]
+    for kills in range(3):
+        with serving(port) as server:
+            process = start(tmp_path, sets)
+            if kills < 2:
+                wait_for_steps(process, tmp_path, 7 + 20 * kills)
+                os.kill(server.pid, signal.SIGKILL)
+            out, err = process.communicate(timeout=START)
+        if kills < 2:
+            assert process.returncode == 1, err
+            assert "Traceback" not in err
+            assert f"The vLLM server at http://127.0.0.1:{port}" in " ".join(err.split())
+            assert "the same command goes on from it" in " ".join(err.split())
+            assert Home(tmp_path).checkpoints()
+    assert process.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["stages"]["done"]
+    assert ledger(tmp_path) == whole
+
+
+def wait_for_steps(process: subprocess.Popen[str], home: Path, count: int) -> None:
+    """Until the journals of all stages have so many steps together."""
+    until = time.monotonic() + START
+    while time.monotonic() < until and process.poll() is None:
+        if sum(len(file.read_text().splitlines()) for file in home.glob("store/*/ledger.jsonl")) >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {count} steps: {process.communicate()}")

@@ -137,6 +137,7 @@ class Measured:
             policy=self.policy,
             processes=processes,
             recompute=Recompute(self.policy, self.config.gradient_checkpointing),
+            agreement=SimpleNamespace(add=lambda _row, _logprob: None),
         )
         self.method = SimpleNamespace(
             config=self.config, loss=lambda _row: TokenLoss(lambda logprob, _entropy, _rows: -logprob.sum()),

@@ -16,7 +16,9 @@ class TransformersConfig(SamplerConfig):
     rows: Annotated[int, Field(ge=1)] = 512
     """Most completions written at once; their keys and values are what takes memory."""
 
-    def memory(self, shapes: Any, *, width: int, completions: int, per_prompt: int, prompt: int, longest: int) -> int:
+    def takes(
+        self, shapes: Any, *, device: int, width: int, completions: int, per_prompt: int, prompt: int, longest: int
+    ) -> int:
         """Keys and values of `rows` completions, up to `GROUP` of which share a prompt's; and a step's logits.
 
         One layer's are there twice while they are laid out anew. The logits' distribution is held in float32 three

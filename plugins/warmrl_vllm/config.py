@@ -1,6 +1,6 @@
 """Settings of the sampler `vllm`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -26,3 +26,7 @@ class VLLMConfig(SamplerConfig):
     """On an accelerator an engine in the process gives its memory back while the policy trains."""
     transfer: Annotated[str | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
     """Folder through which weights go to servers. Unset: shared memory, or the temporary folder where there is none."""
+
+    def takes(self, shapes: Any, *, device: int, **how: int) -> int:
+        """Its share of the device, in the process; nothing of it where servers have an engine each."""
+        return 0 if self.urls else round(self.memory * device)

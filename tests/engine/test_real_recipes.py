@@ -15,11 +15,11 @@ from tiny_checkpoints import needs_torchvision, write_qwen2_5_vl
 from tiny_runs import Home
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from warmrl.cli.plan import look
 from warmrl.engine import recipe_file
 from warmrl.engine.checkpoints import find
 from warmrl.engine.export import export_policy
 from warmrl.engine.policy import Policy
-from warmrl.engine.preview import preview
 from warmrl.plugin import local
 from warmrl.plugin.registry import Registry
 
@@ -89,7 +89,8 @@ def models(place: Place) -> Path:
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
 def test_it_is_planned_without_the_network(file: Path, place: Place, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("WARMRL_HOME", str(tmp_path))
-    plan = preview(recipe_file.read(file, place.sets(file, "pocket:base", "pocket:teacher")))
+    plan = look(recipe_file.read(file, place.sets(file, "pocket:base", "pocket:teacher")), None)
+    assert plan["resources"]["stages"].keys() >= {"warm", "rl"}
     assert [one["stage"] for one in plan["stages"]][-2:] == ["warm", "rl"]
     lora = "lora" in file.stem
     assert plan["stages"][-1]["completions"] == 60 * (128 if lora else 512) * 5

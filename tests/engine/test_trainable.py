@@ -98,7 +98,7 @@ def test_what_is_handed_on_is_what_was_trained(tmp_path):
     merged = Policy.load(find(str(tmp_path), None, Registry.installed()))
     trained = scores(policy)
     gap = float((scores(merged) - trained).abs().max())
-    assert gap <= 1e-6 * float(trained.abs().max())
+    assert gap <= 1e-5 * float(trained.abs().max())
     assert float((trained - scores(pocket())).abs().max()) > 100 * gap
 
 

@@ -199,16 +199,18 @@ def test_what_it_says_of_its_memory(per_prompt):
     prompts = [prompt_of(Case("idefics3", side=8), seed) for seed in range(4)]
     policy = SimpleNamespace(
         packed=PackedPolicy(model), device=torch.device("cpu"), autocast=nullcontext, banned_ids=frozenset(),
-        stop_ids=frozenset({-1}), encode_prompt=prompts.__getitem__, decode=lambda _tokens: "",
+        stop_ids=frozenset({-1}), encode_prompt=prompts.__getitem__, decode=lambda _tokens: "", gathered=nullcontext,
     )  # fmt: skip
     seeds = tuple(range(per_prompt))
     limits = {"seeds": seeds, "max_tokens": longest, "temperature": 1.0, "top_p": 1.0}
     requests = [SimpleNamespace(messages=i, **limits) for i in range(4)]
     config, weights = TransformersConfig(), [*model.parameters(), *model.buffers()]
     with Meter(*weights) as meter:
-        Transformers(config, policy).sample(requests)
-    planned = config.memory(
-        shapes_of(policy.packed), width=4, completions=4 * per_prompt, per_prompt=per_prompt,
+        sampler = Transformers(config, None)
+        sampler.sync(policy)
+        sampler.sample(requests)
+    planned = config.takes(
+        shapes_of(policy.packed), device=2**30, width=4, completions=4 * per_prompt, per_prompt=per_prompt,
         prompt=len(prompts[0].ids), longest=longest,
     )  # fmt: skip
     held = sum(one.numel() * one.element_size() for one in weights)

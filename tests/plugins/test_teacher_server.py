@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -304,7 +305,7 @@ def test_each_process_asks_for_its_share(make: Make, server: Server, policy: Pol
         for stage in (None, {"divergence": "sampled"}, {"top_k": 3}):
             teacher = make(stage, cache=False)
             teacher.engine = engine = copy(teacher.engine)
-            engine.processes = SimpleNamespace(rank=rank, world=2, gather=gather)
+            engine.processes = SimpleNamespace(rank=rank, world=2, gather=gather, together=nullcontext)
             engine.mine = lambda _groups: set(places[rank::2])
             out.append(drawn(teacher) if stage is None else scored(teacher, engine.config.form, 3))
         return tuple(out)

@@ -24,11 +24,14 @@ class SamplerConfig(Config):
     """For a sampler with weights of its own: the mean difference (nats) between its log-probabilities and the policy's
     at which a stage stops. Unset: 0.001 in float32, 0.05 in bfloat16."""
 
-    def memory(self, shapes: Any, *, width: int, completions: int, per_prompt: int, prompt: int, longest: int) -> int:
+    def takes(
+        self, shapes: Any, *, device: int, width: int, completions: int, per_prompt: int, prompt: int, longest: int
+    ) -> int:
         """Bytes beside the policy's weights while sampling, for the plan of memory; 0: not known.
 
         Args:
             shapes: The model's numbers (`warmrl.packed.shapes.Shapes`).
+            device: Bytes of the device, or of a process's share of the host's memory.
             width: Bytes of a key's or a value's number.
             completions: Completions of a block.
             per_prompt: How many of them share a prompt.

@@ -190,13 +190,13 @@ class Resources:
         recipe = self.entries.file.recipe
         config, samples, width = recipe.sampler.config, recipe.eval.samples, WIDTHS[recipe.model.dtype]
         assert isinstance(config, SamplerConfig)
-        if type(config).memory is SamplerConfig.memory:
+        if type(config).takes is SamplerConfig.takes:
             self.unknown.append(
                 f"The sampler `{recipe.sampler.use}` does not say what memory it takes: none is counted."
             )
-        own = config.memory(
-            base.shapes, width=width, completions=config.block_size * samples, per_prompt=samples,
-            prompt=prompts.longest, longest=recipe.eval.max_tokens,
+        own = config.takes(
+            base.shapes, device=self.machine.bytes, width=width, completions=config.block_size * samples,
+            per_prompt=samples, prompt=prompts.longest, longest=recipe.eval.max_tokens,
         )  # fmt: skip
         load = Load(problems, samples + 1, prompts.tokens, lengths.tokens, prompts.image_tokens)
         rows = min(getattr(config, "rows", 2**31), config.block_size * samples)

@@ -239,8 +239,9 @@ def sampling(recipe: Recipe, plan: StagePlan, width: int) -> int:
     """What the sampler takes for its largest block."""
     config = recipe.sampler.config
     assert isinstance(config, SamplerConfig)
-    return config.memory(
+    return config.takes(
         plan.model.shapes,
+        device=plan.machine.bytes,
         width=width,
         completions=min(config.block_size, plan.config.prompts_per_step) * plan.samples,
         per_prompt=plan.samples,

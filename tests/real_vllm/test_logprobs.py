@@ -16,6 +16,7 @@ from warmrl.engine.checkpoints import find, folder_source
 from warmrl.engine.passes import score_tokens
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
+from warmrl.engine.sharding import full, laid_out
 from warmrl.engine.trainable import add_adapters
 from warmrl.plugin.registry import Registry
 
@@ -58,7 +59,8 @@ def disturb(policy: Policy, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in policy.model.parameters():
-            parameter.add_(0.3 * parameter.abs().mean() * torch.randn(parameter.shape, generator=draw))
+            noise = 0.3 * full(parameter).abs().mean() * torch.randn(parameter.shape, generator=draw)
+            parameter.add_(laid_out(noise, parameter))
 
 
 @pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])

@@ -1,3 +1,3 @@
 """Before any test imports transformers: a torchvision that was built for another torch is made harmless."""
 
-import warmrl.packed  # noqa: F401
+import warmrl  # noqa: F401

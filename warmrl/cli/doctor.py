@@ -49,15 +49,14 @@ def torchvision() -> list[dict[str, Any]]:
     if importlib.util.find_spec("torchvision") is None:
         text = "torchvision is absent: the pocket, Idefics3, LLaVA and Gemma3 run; Qwen2.5-VL, Qwen3-VL and InternVL "
         return [finding(True, text + "need it (`pip install torchvision`, built for the installed torch).", False)]
-    from warmrl.packed.operators import complete_torchvision
+    from warmrl.operators import KEPT
 
-    mended = complete_torchvision()
     try:
         import torchvision
     except Exception as error:
         text = f"torchvision does not fit the installed torch ({error}): `pip uninstall torchvision`, or install the "
         return [finding(False, text + "build for it; transformers cannot load models beside a broken one.")]
-    without = " (built for another torch: its operators, which no model here uses, are left out)" if mended else ""
+    without = " (built for another torch: its operators, which no model here uses, are left out)" if KEPT else ""
     return [finding(True, f"torchvision {torchvision.__version__}{without}")]
 
 

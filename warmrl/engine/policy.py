@@ -9,9 +9,6 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-import warmrl.packed  # noqa: F401  before transformers: it may have to mend torchvision
-
-# isort: split
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor

@@ -11,7 +11,7 @@ from tiny_checkpoints import needs_torchvision
 @pytest.mark.slow
 def test_processors_are_found_in_a_fresh_process():
     code = (
-        "import warmrl.engine.policy\n"
+        "import warmrl\n"
         "from warmrl.cli.doctor import torchvision\n"
         "(found,) = torchvision()\n"
         "assert found['ok'], found\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from warmrl_vllm.asks import Ask, Drawn, Rules, ScoreAsk, Scores
+from warmrl_vllm.asks import Ask, Drawn, Rules
 from warmrl_vllm.engine import EngineSettings
 from warmrl_vllm.server import Server
 from warmrl_vllm.service import Service
@@ -27,16 +27,6 @@ class FakeEngine:
 
     def sample(self, asks: Sequence[Ask], rules: Rules, image: Callable[[str], Any]) -> list[list[Drawn]]:
         return [[Drawn((seed % 7, rules.stops[0]), (-1.0, self._of(one, image))) for seed in one.seeds] for one in asks]
-
-    def score(self, asks: Sequence[ScoreAsk], image: Callable[[str], Any]) -> list[Scores]:
-        return [
-            Scores(
-                tuple(-float(token) for token in one.completion),
-                tuple(tuple(range(one.top_k)) for _ in one.completion),
-                tuple((self._of(one, image),) * one.top_k for _ in one.completion),
-            )
-            for one in asks
-        ]
 
     def _of(self, ask: Any, image: Callable[[str], Any]) -> float:
         self.opened += ask.prompt.images

@@ -18,11 +18,11 @@ from warmrl_transformers.config import TransformersConfig
 from warmrl.domain.config import Choice
 from warmrl.domain.recipe import ModelTable
 from warmrl.domain.stages import LoRATable
-from warmrl.engine.machines import GIB, KNOWN, Machine
-from warmrl.engine.memory_plan import total
-from warmrl.engine.outline import Outline, outline
-from warmrl.engine.stage_plan import StagePlan, planned
-from warmrl.engine.tokens_plan import Completions, Prompts
+from warmrl.engine.forecast.machines import GIB, KNOWN, Machine
+from warmrl.engine.forecast.memory import total
+from warmrl.engine.forecast.outline import Outline, outline
+from warmrl.engine.forecast.stage import StagePlan, planned
+from warmrl.engine.forecast.tokens import Completions, Prompts
 from warmrl.plugin.registry import Registry
 
 BEGIN, END = "<!-- table: tests/hardware_page.py -->", "<!-- end of table -->"

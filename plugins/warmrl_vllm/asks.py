@@ -20,12 +20,12 @@ class Prompt:
     expanded: tuple[int, ...]
     images: tuple[str, ...] = ()
 
-    def expect(self, found: Sequence[int] | None, more: Sequence[int] = ()) -> None:
-        """Raises `ServiceError` when the engine made other ids of the prompt (and what follows it) than the trainer."""
-        if list(found or ()) != [*self.expanded, *more]:
+    def expect(self, found: Sequence[int] | None) -> None:
+        """Raises `ServiceError` when the engine made other ids of the prompt than the trainer."""
+        if tuple(found or ()) != self.expanded:
             raise ServiceError(
                 f"vLLM makes {len(found or ())} tokens of a prompt with {len(self.images)} images and transformers "
-                f"{len(self.expanded) + len(more)}, or others: its log-probabilities would be of another text. "
+                f"{len(self.expanded)}, or others: its log-probabilities would be of another text. "
                 "The sampler `transformers` takes this model."
             )
 
@@ -60,21 +60,3 @@ class Drawn:
         """Raises `ServiceError` when a token that stands for an image was sampled."""
         if found := set(self.tokens) & set(banned):
             raise ServiceError(f"vLLM sampled the tokens {sorted(found)}, which stand for images and were banned.")
-
-
-@dataclass(frozen=True)
-class ScoreAsk:
-    """A prompt, a given completion of C tokens, and how many most probable tokens are wanted beside each."""
-
-    prompt: Prompt
-    completion: tuple[int, ...]
-    top_k: int
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Of each of C tokens its log-probability; `[C][K]` the most probable tokens there, and theirs."""
-
-    logprobs: tuple[float, ...]
-    top_ids: tuple[tuple[int, ...], ...]
-    top_logprobs: tuple[tuple[float, ...], ...]

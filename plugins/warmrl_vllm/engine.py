@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from warmrl.api import ServiceError, UsageError
-from warmrl_vllm.asks import Ask, Drawn, Prompt, Rules, ScoreAsk, Scores
+from warmrl_vllm.asks import Ask, Drawn, Prompt, Rules
 
 LOAD_FORMAT = "warmrl"
 # vLLM's strongest logit bias; what is sampled is checked as well.
@@ -108,19 +108,6 @@ class Engine:
         )
         found = iter([drawn(one, output, rules) for (one, _), output in zip(wanted, outputs, strict=True)])
         return [[next(found) for _ in one.seeds] for one in asks]
-
-    def score(self, asks: Sequence[ScoreAsk], image: Callable[[str], Any]) -> list[Scores]:
-        """Log-probabilities of given completions, and the most probable tokens beside them. Raises `ServiceError`."""
-        from vllm import SamplingParams
-
-        pictures = opened((one.prompt for one in asks), image)
-        settings = {"max_tokens": 1, "temperature": 0.0, "detokenize": False}
-        outputs = self._run(
-            [given(one.prompt, pictures, one.completion) for one in asks],
-            [SamplingParams(prompt_logprobs=one.top_k, **settings) for one in asks],
-            [len(one.prompt.expanded) + len(one.completion) + 1 for one in asks],
-        )
-        return [scores(one, output) for one, output in zip(asks, outputs, strict=True)]
 
     def _run(self, prompts: list[Any], params: list[Any], lengths: list[int]) -> list[Any]:
         if lengths and max(lengths) > self.longest:
@@ -221,9 +208,9 @@ def opened(prompts: Iterable[Prompt], image: Callable[[str], Any]) -> dict[str, 
     return {key: image(key) for key in dict.fromkeys(key for one in prompts for key in one.images)}
 
 
-def given(prompt: Prompt, pictures: Mapping[str, Any], more: Sequence[int] = ()) -> dict[str, Any]:
+def given(prompt: Prompt, pictures: Mapping[str, Any]) -> dict[str, Any]:
     """A prompt as vLLM takes it. An image's key names it in vLLM's caches."""
-    found: dict[str, Any] = {"prompt_token_ids": [*prompt.ids, *more]}
+    found: dict[str, Any] = {"prompt_token_ids": list(prompt.ids)}
     if prompt.images:
         found["multi_modal_data"] = {"image": [pictures[key] for key in prompt.images]}
         found["multi_modal_uuids"] = {"image": list(prompt.images)}
@@ -257,15 +244,3 @@ def drawn(ask: Ask, output: Any, rules: Rules) -> Drawn:
     found = Drawn(tuple(int(token) for token in one.token_ids), tuple(float(value) for value in logprobs))
     found.expect_none_of(rules.banned)
     return found
-
-
-def scores(ask: ScoreAsk, output: Any) -> Scores:
-    """The part of vLLM's prompt log-probabilities that belongs to the completion."""
-    ask.prompt.expect(output.prompt_token_ids, ask.completion)
-    places = output.prompt_logprobs[len(ask.prompt.expanded) :]
-    tops = [sorted(place.items(), key=lambda item: item[1].rank)[: ask.top_k] for place in places]
-    return Scores(
-        tuple(float(place[token].logprob) for token, place in zip(ask.completion, places, strict=True)),
-        tuple(tuple(int(token) for token, _ in top) for top in tops),
-        tuple(tuple(float(value.logprob) for _, value in top) for top in tops),
-    )

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from warmrl.api import Image, ServiceError, WarmrlError
 from warmrl_vllm import transfer, wire
-from warmrl_vllm.asks import Ask, Drawn, Prompt, Rules, ScoreAsk, Scores
+from warmrl_vllm.asks import Ask, Drawn, Prompt, Rules
 from warmrl_vllm.client import Client, Missing
 from warmrl_vllm.config import VLLMConfig
 from warmrl_vllm.model_folder import describe
@@ -100,7 +100,7 @@ class Remote:
 
 
 class Asker:
-    """Asks one server for completions and scores; each image goes there once.
+    """Asks one server for completions; each image goes there once.
 
     `version` names the weights that the server must have.
     """
@@ -117,14 +117,6 @@ class Asker:
         body = {"version": self.version, "rules": asdict(rules), "asks": wire.plain(renamed)}
         found = self._answers("/sample", body, "drawn", len(asks), new, images)
         return [self._read(lambda one: [wire.drawn(d) for d in one], one) for one in found]
-
-    def score(self, asks: Sequence[ScoreAsk], images: dict[str, Image]) -> list[Scores]:
-        """Log-probabilities of given completions, and the most probable tokens. Raises `ServiceError`."""
-        named, new = self._named([one.prompt for one in asks], images)
-        renamed = [replace(one, prompt=prompt) for one, prompt in zip(asks, named, strict=True)]
-        body = {"version": self.version, "asks": wire.plain(renamed)}
-        found = self._answers("/score", body, "scores", len(asks), new, images)
-        return [self._read(wire.scores, one) for one in found]
 
     def _named(self, prompts: Sequence[Prompt], images: dict[str, Image]) -> tuple[list[Prompt], dict[str, str]]:
         """The prompts with images named by their pixels, and those images that the server has not had."""

@@ -1,6 +1,6 @@
 """The HTTP side of a server: JSON in and out; the engine has the main thread, one request at a time.
 
-`GET /health`; `POST /load`, `/sync`, `/sample`, `/score`, `/rest`, `/shutdown`.
+`GET /health`; `POST /load`, `/sync`, `/sample`, `/rest`, `/shutdown`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         """Requests are not logged."""
 
 
-PATHS = ("/load", "/sync", "/sample", "/score", "/rest")
+PATHS = ("/load", "/sync", "/sample", "/rest")
 
 
 def not_found(path: str) -> dict[str, Any]:

@@ -78,13 +78,6 @@ class Service:
         found = self.engine.sample(asks, wire.rules(body["rules"]), images.__getitem__)
         return {"drawn": [wire.plain(one) for one in found]}
 
-    def score(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Log-probabilities by the weights that are named."""
-        self._expect(body["version"])
-        asks = [wire.score_ask(one) for one in body["asks"]]
-        images = self._images(body["images"], [key for one in asks for key in one.prompt.images])
-        return {"scores": wire.plain(self.engine.score(asks, images.__getitem__))}
-
     def rest(self, _body: dict[str, Any]) -> dict[str, Any]:
         """Give memory back, if it was started to; then its weights must come again."""
         if self.engine is not None and self.version is not None and self.engine.rest():

@@ -10,7 +10,7 @@ from typing import Any
 
 import PIL.Image
 
-from warmrl_vllm.asks import Ask, Drawn, Prompt, Rules, ScoreAsk, Scores
+from warmrl_vllm.asks import Ask, Drawn, Prompt, Rules
 
 VERSION = 1
 
@@ -36,11 +36,6 @@ def ask(table: dict[str, Any]) -> Ask:
     return Ask(prompt(table["prompt"]), seeds, *limits)
 
 
-def score_ask(table: dict[str, Any]) -> ScoreAsk:
-    """As `ask`."""
-    return ScoreAsk(prompt(table["prompt"]), ids(table["completion"]), int(table["top_k"]))
-
-
 def prompt(table: dict[str, Any]) -> Prompt:
     """As `ask`."""
     return Prompt(ids(table["ids"]), ids(table["expanded"]), tuple(str(key) for key in table["images"]))
@@ -54,12 +49,6 @@ def rules(table: dict[str, Any]) -> Rules:
 def drawn(table: dict[str, Any]) -> Drawn:
     """As `ask`."""
     return Drawn(ids(table["tokens"]), numbers(table["logprobs"]))
-
-
-def scores(table: dict[str, Any]) -> Scores:
-    """As `ask`."""
-    tops = tuple(ids(one) for one in table["top_ids"]), tuple(numbers(one) for one in table["top_logprobs"])
-    return Scores(numbers(table["logprobs"]), *tops)
 
 
 def ids(values: Any) -> tuple[int, ...]:

@@ -18,10 +18,10 @@ from warmrl.cli.run import execute
 from warmrl.domain.errors import UsageError
 from warmrl.engine import recipe_file, workshop
 from warmrl.engine.entries import Entries
-from warmrl.engine.machines import Machine, machine
-from warmrl.engine.plan_report import resources_report
+from warmrl.engine.forecast.machines import Machine, machine
+from warmrl.engine.forecast.report import resources_report
+from warmrl.engine.forecast.resources import Resources
 from warmrl.engine.progress import Progress
-from warmrl.engine.resources import Resources
 from warmrl.engine.workshop import Workshop
 from warmrl.plugin.registry import Registry
 

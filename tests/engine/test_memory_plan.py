@@ -13,10 +13,10 @@ from accelerate.state import AcceleratorState
 from measured_updates import Case, Measured
 
 from warmrl.domain.recipe import ModelTable
-from warmrl.engine.machines import GB, Machine
-from warmrl.engine.memory_plan import Demand, least, phases, total
-from warmrl.engine.outline import outline
-from warmrl.engine.stage_plan import trained, training
+from warmrl.engine.forecast.machines import GB, Machine
+from warmrl.engine.forecast.memory import Demand, least, phases, total
+from warmrl.engine.forecast.outline import outline
+from warmrl.engine.forecast.stage import trained, training
 from warmrl.packed.memory import lengths_of
 from warmrl.packed.plan import plan
 from warmrl.plugin.registry import Registry

@@ -10,10 +10,10 @@ from published_shapes import CONFIGS, folder_of
 from warmrl.domain.errors import UsageError
 from warmrl.domain.recipe import ModelTable
 from warmrl.domain.stages import LoRATable, MethodConfig
-from warmrl.engine.machines import KNOWN
-from warmrl.engine.memory_plan import Demand, least
-from warmrl.engine.outline import Outline, outline
-from warmrl.engine.stage_plan import trained, training
+from warmrl.engine.forecast.machines import KNOWN
+from warmrl.engine.forecast.memory import Demand, least
+from warmrl.engine.forecast.outline import Outline, outline
+from warmrl.engine.forecast.stage import trained, training
 from warmrl.packed.memory import Lengths, Training, activations
 from warmrl.plugin.registry import Registry
 

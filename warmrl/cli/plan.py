@@ -50,10 +50,10 @@ def show_plan(file: RecipeFile, out: Path | None, as_json: bool, device: str | N
 def look(file: RecipeFile, device: str | None) -> dict[str, Any]:
     """The plan as plain values. The model and the teachers come first: nothing else matters if one is none."""
     from warmrl.engine.entries import Entries
-    from warmrl.engine.machines import machine
-    from warmrl.engine.plan_report import resources_report
+    from warmrl.engine.forecast.machines import machine
+    from warmrl.engine.forecast.report import resources_report
+    from warmrl.engine.forecast.resources import Resources
     from warmrl.engine.preview import preview
-    from warmrl.engine.resources import Resources
     from warmrl.engine.run_place import home
 
     entries = Entries(file, home() / "store")

@@ -12,13 +12,11 @@ from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import Recipe
 from warmrl.domain.sampler import SamplerConfig
 from warmrl.domain.stages import LoRATable, MethodConfig
-from warmrl.engine.launch import world
-from warmrl.engine.machines import Machine
-from warmrl.engine.memory_plan import Demand, Lines, phases, total
-from warmrl.engine.outline import Outline
-from warmrl.engine.tokens_plan import Completions, Prompts
-from warmrl.engine.trainable import targets
-from warmrl.engine.work_plan import (
+from warmrl.engine.forecast.machines import Machine
+from warmrl.engine.forecast.memory import Demand, Lines, phases, total
+from warmrl.engine.forecast.outline import Outline
+from warmrl.engine.forecast.tokens import Completions, Prompts
+from warmrl.engine.forecast.work import (
     Load,
     forward_flops,
     seconds_of_sampling,
@@ -26,6 +24,8 @@ from warmrl.engine.work_plan import (
     training_flops,
     vision_flops,
 )
+from warmrl.engine.launch import world
+from warmrl.engine.trainable import targets
 from warmrl.packed.features import CACHE_BYTES
 from warmrl.packed.memory import WIDE, Lengths, Training, forward_bytes, head_copy
 from warmrl.packed.shapes import Shapes

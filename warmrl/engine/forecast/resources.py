@@ -15,14 +15,14 @@ from warmrl.domain.sampler import SamplerConfig
 from warmrl.domain.stages import MethodConfig, StageConfig
 from warmrl.domain.teacher import TeacherConfig
 from warmrl.engine.entries import DONE_EVALUATION, Entries
+from warmrl.engine.forecast.machines import Machine
+from warmrl.engine.forecast.memory import Lines
+from warmrl.engine.forecast.outline import Outline, outline
+from warmrl.engine.forecast.stage import WIDTHS, StagePlan, planned
+from warmrl.engine.forecast.tokens import Completions, Prompts, assumed, evaluated, given, prompts_of, sampled
+from warmrl.engine.forecast.work import BANDWIDTH_USED, UTILISATION, Load, forward_flops, seconds_of_sampling
 from warmrl.engine.launch import world
-from warmrl.engine.machines import Machine
-from warmrl.engine.memory_plan import Lines
-from warmrl.engine.outline import Outline, outline
 from warmrl.engine.recipe_rules import data_of, stage_config
-from warmrl.engine.stage_plan import WIDTHS, StagePlan, planned
-from warmrl.engine.tokens_plan import Completions, Prompts, assumed, evaluated, given, prompts_of, sampled
-from warmrl.engine.work_plan import BANDWIDTH_USED, UTILISATION, Load, forward_flops, seconds_of_sampling
 
 # Bytes on the disk for each answer of an evaluation, and for each of its tokens (text, log-probability, entropy).
 ANSWER_BYTES, TOKEN_BYTES = 300, 12

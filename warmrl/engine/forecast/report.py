@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from warmrl.engine.forecast.memory import least, phases, total
+from warmrl.engine.forecast.refusals import refusals, warnings
+from warmrl.engine.forecast.resources import EvaluationPlan, Resources
+from warmrl.engine.forecast.stage import StagePlan, image_pass
 from warmrl.engine.launch import world
-from warmrl.engine.memory_plan import least, phases, total
-from warmrl.engine.refusals import refusals, warnings
-from warmrl.engine.resources import EvaluationPlan, Resources
-from warmrl.engine.stage_plan import StagePlan, image_pass
 
 
 def resources_report(resources: Resources) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from warmrl.engine.machines import Machine
+from warmrl.engine.forecast.machines import Machine
 from warmrl.packed.shapes import Layers, Shapes
 
 # Shares of a device's peak: of matrix products in training, of memory bandwidth in sampling. Assumptions; the first is

@@ -11,7 +11,7 @@ from typing import Any
 from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import ModelTable
-from warmrl.engine.outline import Outline
+from warmrl.engine.forecast.outline import Outline
 from warmrl.engine.samples import SAMPLES
 from warmrl.engine.sampling import asked
 from warmrl.packed.plan import Prompt

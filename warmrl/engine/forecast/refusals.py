@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from warmrl.domain.errors import UsageError
 from warmrl.domain.stages import LoRATable
-from warmrl.engine.machines import GIB
-from warmrl.engine.memory_plan import Demand, Lines, least, phases, total
-from warmrl.engine.resources import Resources
-from warmrl.engine.stage_plan import ROOM, StagePlan, adapters
+from warmrl.engine.forecast.machines import GIB
+from warmrl.engine.forecast.memory import Demand, Lines, least, phases, total
+from warmrl.engine.forecast.resources import Resources
+from warmrl.engine.forecast.stage import ROOM, StagePlan, adapters
 from warmrl.packed.memory import Lengths
 
 SHARDS = (2, 4, 8, 16, 32, 64)

@@ -18,7 +18,6 @@ def vllm_serve(
     max_model_len: Annotated[int | None, typer.Option(help="Most tokens of a prompt with its completion.")] = None,
     eager: Annotated[bool, typer.Option("--eager", help="No compilation and no CUDA graphs.")] = False,
     sleep: Annotated[bool, typer.Option("--sleep", help="Give memory back while its only client trains.")] = False,
-    top_k: Annotated[int, typer.Option(help="Most log-probabilities of a token that a teacher may ask for.")] = 256,
 ) -> None:
     """Serve a sampler `vllm` (`urls`). Model and weights come from the run that uses it."""
     from warmrl_vllm.client import TOKEN
@@ -32,7 +31,7 @@ def vllm_serve(
             f"`--host {host}` can be reached by others, who could read files and use the device. Leave it at "
             f"127.0.0.1, or set a secret as {TOKEN} in the environment of the server and of the runs."
         )
-    settings = EngineSettings(memory, max_model_len, eager, sleep, top_k=top_k)
+    settings = EngineSettings(memory, max_model_len, eager, sleep)
     imported()
     try:
         server = Server((host, port), Service(settings), token)

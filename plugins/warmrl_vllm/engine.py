@@ -24,17 +24,13 @@ NEVER = -100.0
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How an engine is started: share of the device's memory, longest sequence, compilation, sleep, processes beside.
-
-    `top_k` is how many log-probabilities of a token may be asked for.
-    """
+    """How an engine is started: share of the device's memory, longest sequence, compilation, sleep, other processes."""
 
     memory: float
     max_model_len: int | None = None
     eager: bool = False
     sleep: bool = False
     launched: bool = False
-    top_k: int = 256
 
 
 class Engine:
@@ -63,7 +59,6 @@ class Engine:
                     gpu_memory_utilization=settings.memory,
                     enable_sleep_mode=self.sleeps,
                     logprobs_mode="raw_logprobs",
-                    max_logprobs=settings.top_k,
                     generation_config="vllm",
                     limit_mm_per_prompt={"video": 0},
                     **options,
@@ -165,7 +160,8 @@ def imported() -> Any:
         from vllm import LLM
     except ImportError as error:
         raise UsageError(
-            f"The sampler `vllm` needs vLLM, which cannot be imported ({error}): `pip install 'warmrl[vllm]'`."
+            f"The sampler `vllm` needs vLLM, which cannot be imported ({error}): install it with "
+            "`pip install -c constraints.txt '.[vllm]'`."
         ) from error
     import warmrl_vllm.placeholder_weights  # noqa: F401 - registers the load format
 

@@ -17,6 +17,12 @@ import pytest
 from tiny_checkpoints import write_qwen2_5_vl
 from tiny_runs import Home
 
+from warmrl.api import Completion, Group, Message, Problem, Text
+from warmrl.engine.checkpoints import folder_source
+from warmrl.engine.export import export_policy
+from warmrl.engine.passes import score_tokens
+from warmrl.engine.policy import Policy
+from warmrl.engine.processes import Processes
 from warmrl.plugin.local import trust
 
 RECIPE = Path(__file__).parent / "tiny.toml"
@@ -81,20 +87,37 @@ def ledger(home: Path) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def whole(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """The ledger of a run in one process."""
+def whole(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A run in one process."""
     home = Home(tmp_path_factory.mktemp("whole"), RECIPE)
     home.run(models)
     rows = [json.loads(line) for line in (home.path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert min(row["grad_norm"] for row in rows) > 0, "every step must change the weights"
-    found = ledger(home.path)
-    assert sum(len(lines) for lines in found.values()) >= 40
-    return found
+    assert sum(len(lines) for lines in ledger(home.path).values()) >= 40
+    return home
 
 
-def test_by_a_server_that_is_killed_twice(
-    whole: dict[str, list[str]], models: list[str], port: int, tmp_path: Path
-) -> None:
+def test_an_exported_policy_loads(whole: Home, tmp_path: Path) -> None:
+    """As any checkpoint does, with nothing of ours in between: what it says of a prompt is what the policy says."""
+    from vllm import LLM, SamplingParams
+
+    folder = export_policy(f"{whole.path / 'run'}#rl", tmp_path / "out", merge=True, dtype=None).folder
+    llm = LLM(str(folder), dtype="float32", enforce_eager=True, gpu_memory_utilization=0.05, max_model_len=512)
+    try:
+        policy = Policy.load(folder_source(folder))
+        view = (Message("user", (Text("Find x."),)),)
+        prompt = {"prompt_token_ids": policy.encode_prompt(view).ids.tolist()}
+        (output,) = llm.generate([prompt], SamplingParams(temperature=0.0, max_tokens=8, logprobs=0))
+        (one,) = output.outputs
+        theirs = [place[token].logprob for token, place in zip(one.token_ids, one.logprobs, strict=True)]
+        group = Group(Problem("any", view, ""), [Completion(tuple(one.token_ids), "")])
+        score_tokens(policy, [group], Processes(), 4096, "ours")
+        assert group.completions[0].signals["ours"].tolist() == pytest.approx(theirs, abs=1e-5)
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+
+
+def test_by_a_server_that_is_killed_twice(whole: Home, models: list[str], port: int, tmp_path: Path) -> None:
     sets = [*models, f"sampler.urls=['http://127.0.0.1:{port}']", "sampler.deadline=60"]
     for kills in range(3):
         with serving(port) as server:
@@ -111,7 +134,7 @@ def test_by_a_server_that_is_killed_twice(
             assert Home(tmp_path).checkpoints()
     assert process.returncode == 0, err
     assert json.loads(out.splitlines()[-1])["stages"]["done"]
-    assert ledger(tmp_path) == whole
+    assert ledger(tmp_path) == ledger(whole.path)
 
 
 def wait_for_steps(process: subprocess.Popen[str], home: Path, count: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from warmrl.api import Image, Message, ServiceError, Text, UsageError
+from warmrl.api import Image, Message, ServiceError, UsageError
 from warmrl.engine.api import Policy
 from warmrl_teachers.chat import data_url
 from warmrl_teachers.client import Client, Refused
@@ -69,18 +69,7 @@ def prompt_of(policy: Policy, messages: Sequence[Message]) -> Asked:
     ids = tuple(policy.encode_prompt(messages).ids.tolist())
     if not images:
         return Asked(ids, ids, ())
-    return Asked(ids, tuple(policy.tokenizer(text_of(policy, messages), add_special_tokens=False)["input_ids"]), images)
-
-
-def text_of(policy: Policy, messages: Sequence[Message]) -> str:
-    """A prompt as the student's chat template writes it, images by their placeholder."""
-    plain = policy.processor is policy.tokenizer
-    chat: list[dict[str, Any]] = []
-    for message in messages:
-        parts = [{"type": "text", "text": p.text} if isinstance(p, Text) else {"type": "image"} for p in message.parts]
-        content: Any = "".join(part["text"] for part in parts if "text" in part) if plain else parts
-        chat.append({"role": message.role, "content": content})
-    return policy.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    return Asked(ids, tuple(policy.unexpanded(messages)), images)
 
 
 def ask_vllm(client: Client, asked: Asked, tokens: Sequence[int], top_k: int, vocabulary: int) -> Scored:

@@ -14,7 +14,7 @@ from warmrl_teachers.cache import Cache
 from warmrl_teachers.chat import chat_of, identity, read_answer
 from warmrl_teachers.client import Client, Refused
 from warmrl_teachers.config import ServerConfig
-from warmrl_teachers.scoring import TOKENIZE, Asked, Scored, ask_vllm, prompt_of, text_of
+from warmrl_teachers.scoring import TOKENIZE, Asked, Scored, ask_vllm, prompt_of
 
 # Endpoints take seeds of 31 bits at least.
 SEEDS = 2**31
@@ -45,7 +45,7 @@ class ServerTeacher(Teacher[ServerConfig]):
         if any(need != "generates" for need in self.engine.config.teacher_needs()):
             for problem in self.engine.problems[:1]:
                 messages = asked(problem, self.engine.style)
-                found.append(self.compare_tokens(student, text_of(student, messages) + problem.gold))
+                found.append(self.compare_tokens(student, student.rendered(messages) + problem.gold))
                 tokens = student.encode_answer(problem.gold)
                 self.scored(prompt_of(student, messages), tokens, getattr(self.engine.config, "top_k", None) or 0)
         return found

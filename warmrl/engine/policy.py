@@ -129,14 +129,12 @@ class Policy:
         return self.prompts.get(key, lambda: self._encode(messages))
 
     def _encode(self, messages: Sequence[Message]) -> Prompt:
-        if self.processor is self.tokenizer:
-            chat: list[dict[str, Any]] = [
-                {"role": m.role, "content": "".join(p.text for p in m.parts if isinstance(p, Text))} for m in messages
-            ]
-        else:
-            chat = [{"role": m.role, "content": [content_of(part) for part in m.parts]} for m in messages]
         encoded = self.processor.apply_chat_template(
-            chat, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+            self._chat(messages, content_of),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
         )
         left_out = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
         pixels = {key: value for key, value in encoded.items() if key not in left_out}
@@ -145,11 +143,21 @@ class Policy:
 
     def unexpanded(self, messages: Sequence[Message]) -> list[int]:
         """A prompt's tokens with one for each image, as the chat template writes it: what engines expand themselves."""
-        parts = {Text: lambda part: {"type": "text", "text": part.text}, Image: lambda _part: {"type": "image"}}
-        chat = [{"role": m.role, "content": [parts[type(part)](part) for part in m.parts]} for m in messages]
-        text = self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        text = self.rendered(messages)
         begun = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
         return list(self.tokenizer(text, add_special_tokens=not begun)["input_ids"])
+
+    def rendered(self, messages: Sequence[Message]) -> str:
+        """A prompt as the chat template writes it, images by their placeholder."""
+        chat = self._chat(messages, lambda part: {"type": "image"} if isinstance(part, Image) else content_of(part))
+        return self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+
+    def _chat(self, messages: Sequence[Message], content: Callable[[Text | Image], Any]) -> list[dict[str, Any]]:
+        """Messages as chat templates take them; those of language models take text alone."""
+        if self.processor is self.tokenizer:
+            texts = ("".join(p.text for p in m.parts if isinstance(p, Text)) for m in messages)
+            return [{"role": m.role, "content": text} for m, text in zip(messages, texts, strict=True)]
+        return [{"role": m.role, "content": [content(part) for part in m.parts]} for m in messages]
 
     def image_tokens(self, prompt: Prompt) -> int:
         """How many tokens of a prompt stand for image features."""

@@ -1,3 +1,16 @@
-"""Before any test imports transformers: a torchvision that was built for another torch is made harmless."""
+"""What all tests share: a torchvision that was built for another torch is made harmless before it is imported."""
+
+import sys
+
+import pytest
 
 import warmrl  # noqa: F401
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Between files, forget the precision of a run: accelerate keeps one for the whole process."""
+    if "accelerate" in sys.modules and (nextitem is None or nextitem.path != item.path):
+        from accelerate.state import AcceleratorState
+
+        if AcceleratorState._shared_state.get("_mixed_precision", "no") != "no":
+            AcceleratorState._reset_state(reset_partial_state=True)

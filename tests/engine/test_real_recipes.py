@@ -53,7 +53,8 @@ class Place:
         stage = "warm" if "opd" in file.stem else "traces"
         data = {"data.train": geometry3k, "suite.validation": geometry3k, "suite.test": geometry3k}
         paths = [f"{name}.path={one}" for name, one in {**data, "suite.mathvista": mathvista}.items()]
-        return [f"model.path={json.dumps(student)}", f"stage.{stage}.teacher={{use='local',path={json.dumps(teacher)}}}", *paths]
+        local = f"stage.{stage}.teacher={{use='local',path={json.dumps(teacher)}}}"
+        return [f"model.path={json.dumps(student)}", local, *paths]
 
     def small(self, file: Path) -> list[str]:
         """The same with two tiny models of the family, in seconds."""

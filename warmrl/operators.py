@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.metadata import files
+from importlib.metadata import PackageNotFoundError, files
 from types import ModuleType
 from typing import Any
 
@@ -34,9 +34,12 @@ class BeforeTorchvision(MetaPathFinder):
 
 def complete_torchvision() -> None:
     """Declare `nms` and `qnms` where torchvision's own library of them does not load."""
+    try:
+        found = [one for one in files("torchvision") or () if one.match("torchvision/_C*.so")]
+    except PackageNotFoundError:  # transformers looks for it where there is none
+        return
     import torch
 
-    found = [one for one in files("torchvision") or () if one.match("torchvision/_C*.so")]
     if torch.version.cuda or not found or hasattr(torch.ops.torchvision, "nms"):
         return
     try:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from warmrl.api import DataError
 from warmrl_datasets.config import FilesConfig, HubConfig
 from warmrl_datasets.files import Files
-from warmrl_datasets.rows import Row
+from warmrl_datasets.rows import Row, shards_missing
 
 # Seconds after which a Hub that doesn't answer counts as out of reach.
 PATIENCE = 10
@@ -62,7 +62,8 @@ def fetched(hub_id: str, revision: str | None, split: str) -> Path:
     shards = [f"{split}-*.parquet", f"data/{split}-*.parquet"]
     try:
         there = Path(snapshot_download(hub_id, repo_type="dataset", revision=revision, local_files_only=True))
-        if any(any(there.glob(pattern)) for pattern in shards):
+        found = [file for pattern in shards for file in there.glob(pattern)]
+        if found and not shards_missing(found):
             return there
     except (LocalEntryNotFoundError, HFValidationError, ValueError):
         pass

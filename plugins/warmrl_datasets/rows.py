@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,23 @@ def data_files(path: Path, split: str) -> list[Path]:
             f"{path} has no split `{split}`: looked for {split}.jsonl, {split}.parquet and "
             f"{split}-00000-of-00001.parquet (here and in data/); there is {', '.join(there) or 'no data file'}."
         )
+    missing = shards_missing(found)
+    if missing:
+        raise DataError(
+            f"{path} has {len(found)} files of the split `{split}` and not {missing[0]}, which the name of "
+            f"{found[0].name} says there is; fetch or copy the rest."
+        )
     return found
+
+
+def shards_missing(files: Sequence[Path]) -> list[str]:
+    """Names of files that are not among those of a split, by the number in their names (`train-00000-of-00002`)."""
+    names = {file.name for file in files}
+    wanted = []
+    for name in names:
+        if numbered := re.fullmatch(r"(.*-)\d{5}(-of-(\d{5}).*)", name):
+            wanted += [f"{numbered[1]}{number:05d}{numbered[2]}" for number in range(int(numbered[3]))]
+    return sorted(set(wanted) - names)
 
 
 def open_rows(file: Path) -> tuple[list[str], Iterable[Row]]:

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -22,6 +23,8 @@ from warmrl_teachers.config import ServerConfig
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741
 
+# Names of this machine.
+LOCAL = ("127.0.0.1", "localhost", "::1")
 # Refusals that pass by themselves; so do all from 500 on.
 PASSING = (408, 425, 429)
 # Longest wait between two tries, and longest that a server may ask for, in seconds.
@@ -47,7 +50,7 @@ class Stopped(Exception):
 class Refused(ServiceError):
     """The server said no, and will say it again. `status` is HTTP's."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
 
@@ -65,6 +68,7 @@ class Client:
             timeout=config.deadline,
             verify=any(url.startswith("https:") for url in config.urls),  # loading certificates takes long
             limits=httpx2.Limits(max_connections=config.concurrency),
+            trust_env=not all(urlsplit(url).hostname in LOCAL for url in config.urls),  # no proxy in between
         )
 
     def close(self) -> None:

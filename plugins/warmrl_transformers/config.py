@@ -1,6 +1,6 @@
 """Settings of the sampler `transformers`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ GROUP = 4
 
 class TransformersConfig(SamplerConfig):
     """Sampling with the policy's own model and weights, in this process."""
+
+    gathers: ClassVar[bool] = True
 
     rows: Annotated[int, Field(ge=1)] = 512
     """Most completions written at once; their keys and values are what takes memory."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from warmrl.api import Image, ServiceError, WarmrlError
+from warmrl.api import Image
 from warmrl_vllm.asks import Ask, Drawn, Rules
 from warmrl_vllm.config import VLLMConfig
 from warmrl_vllm.engine import Engine, EngineSettings
@@ -29,35 +29,24 @@ class Colocated:
         self.empty = True
 
     def sync(self, policy: Any, changed: bool) -> None:
-        """See `Backend`. Raises the same `ServiceError` in all processes when one of them fails."""
-        failure = ""
-        try:
+        """See `Backend`."""
+        with self.processes.together():
             started = self._start(policy)
-        except (WarmrlError, OSError) as error:
-            failure = str(error)
-        self._together(failure)
         assert self.engine is not None
         if not (changed or started or self.empty):
             return
+        self.empty = True
         weights = policy.weights()
-        try:
-            self.engine.load(weights)
-            self.empty = False
-        except WarmrlError as error:
-            failure = str(error)
-            for _ in weights:  # the others go through them together
-                pass
-        self._together(failure)
-
-    def _together(self, failure: str) -> None:
-        """Fail in all processes, not in one that the others then wait for."""
-        failures = [one for one in self.processes.gather([failure]) if one]
-        if failures:
-            self.empty = True
-            raise ServiceError(failures[0])
+        with self.processes.together():
+            try:
+                self.engine.load(weights)
+            finally:
+                for _ in weights:  # the others go through them together, whatever happens here
+                    pass
+        self.empty = False
 
     def _start(self, policy: Any) -> bool:
-        """Whether an engine had to be started for this policy."""
+        """Whether an engine had to be started for this policy. Raises `UsageError` or `ServiceError`."""
         if self.running and self.model() is policy.model:
             return False
         folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="warmrl-vllm-")

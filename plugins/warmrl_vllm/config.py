@@ -1,8 +1,9 @@
 """Settings of the sampler `vllm`."""
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from warmrl.api import NOT_SEMANTIC, SamplerConfig
 
@@ -26,6 +27,15 @@ class VLLMConfig(SamplerConfig):
     """On an accelerator an engine in the process gives its memory back while the policy trains."""
     transfer: Annotated[str | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
     """Folder through which weights go to servers. Unset: shared memory, or the temporary folder where there is none."""
+
+    @field_validator("urls")
+    @classmethod
+    def _here(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+                raise ValueError("write `http://127.0.0.1:PORT`: weights go to servers through this machine's memory")
+        return [url.rstrip("/") for url in urls]
 
     def takes(self, shapes: Any, *, device: int, **how: int) -> int:
         """Its share of the device, in the process; nothing of it where servers have an engine each."""

@@ -48,8 +48,9 @@ class Engine:
         options: dict[str, Any] = {"max_model_len": settings.max_model_len} if settings.max_model_len else {}
         if settings.launched:
             options["distributed_executor_backend"] = "external_launcher"
+        devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         try:
-            with torch.random.fork_rng():  # vLLM seeds this process's generators when it starts
+            with torch.random.fork_rng(devices=devices):  # vLLM seeds this process's generators when it starts
                 self.llm = LLM(
                     str(folder),
                     load_format=LOAD_FORMAT,
@@ -63,7 +64,7 @@ class Engine:
                     limit_mm_per_prompt={"video": 0},
                     **options,
                 )
-        except (ValueError, RuntimeError, OSError, NotImplementedError) as error:
+        except Exception as error:  # of whatever kind
             raise UsageError(f"vLLM cannot start on {folder}: {error}") from error
         self.joined = settings.launched
         self.longest = int(self.llm.model_config.max_model_len)
@@ -71,20 +72,30 @@ class Engine:
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Take weights under a transformers checkpoint's names, and forget what was computed with the old ones.
 
-        Raises `ServiceError` when some of the engine's own were not among them.
+        Raises `ServiceError` when some of the engine's own were not among them, or vLLM fails.
         """
-        asleep = self.sleeps and self.llm.llm_engine.is_sleeping()
-        if asleep:
-            self.llm.wake_up(tags=["weights"])
-        missing = self.llm.collective_rpc(taken, args=(weights,))[0]
-        if asleep:
-            self.llm.wake_up(tags=["kv_cache"])
+        try:
+            missing = self._take(weights)
+        except ServiceError:
+            raise
+        except Exception as error:  # of whatever kind: no memory to wake up in is the likeliest
+            raise ServiceError(f"vLLM could not take the policy's weights: {type(error).__name__}: {error}") from error
         if missing:
             raise ServiceError(
                 f"vLLM has weights that the policy does not name, so they would keep their old values: "
                 f"{', '.join(missing[:4])} ({len(missing)} in all). The sampler `transformers` takes this model."
             )
         self.forget()
+
+    def _take(self, weights: Iterable[tuple[str, Tensor]]) -> list[str]:
+        """The names of the engine's weights that were not among those given; it is awake afterwards."""
+        asleep = self.sleeps and self.llm.llm_engine.is_sleeping()
+        if asleep:
+            self.llm.wake_up(tags=["weights"])
+        missing = self.llm.collective_rpc(taken, args=(weights,))[0]
+        if asleep:
+            self.llm.wake_up(tags=["kv_cache"])
+        return list(missing)
 
     def forget(self) -> None:
         """Empty what depends on weights: keys and values of prompts, and features of images."""
@@ -220,7 +231,7 @@ def sampling(ask: Ask, seed: int, rules: Rules) -> Any:
     return SamplingParams(
         temperature=ask.temperature,
         top_p=ask.top_p,
-        seed=seed,
+        seed=seed % 2**63,  # vLLM keeps them in int64, and takes -1 for none
         max_tokens=ask.max_tokens,
         logprobs=0,
         stop_token_ids=list(rules.stops),

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from warmrl.api import Image, ServiceError, WarmrlError
+from warmrl.api import Image, ServiceError, UsageError, WarmrlError
 from warmrl_vllm import transfer, wire
 from warmrl_vllm.asks import Ask, Drawn, Prompt, Rules
 from warmrl_vllm.client import Client, Missing
@@ -24,6 +24,8 @@ class Remote:
     """Samples by servers."""
 
     def __init__(self, config: VLLMConfig, processes: Any) -> None:
+        if processes.machines > 1:
+            raise UsageError("`sampler.urls` are servers on one machine; leave them out: an engine in each process.")
         self.config, self.processes = config, processes
         self.clients = [Client(url, config.deadline) for url in config.urls]
         self.mine = Asker(self.clients[processes.rank % len(self.clients)])

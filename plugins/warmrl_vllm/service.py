@@ -66,7 +66,11 @@ class Service:
         if self.engine is None:
             raise Refused(409, error="it has no model yet")
         self.version = None
-        self.engine.load(transfer.read(body["files"]))
+        try:
+            self.engine.load(transfer.read(body["files"]))
+        except BaseException:
+            self.close()  # what took a part of the weights would take the next ones wrongly
+            raise
         self.version = str(body["version"])
         return self.health()
 

@@ -7,7 +7,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 
@@ -32,9 +32,10 @@ def place(folder: str | None) -> Iterator[Path]:
     try:
         for old in parent.glob(f"{PREFIX}*"):
             process = old.name.removeprefix(PREFIX).partition("-")[0]
-            gone = process.isdigit() and not Path(f"/proc/{process}").exists()
-            if gone and old.stat().st_mtime < time.time() - LEFT_BEHIND:
-                shutil.rmtree(old, ignore_errors=True)
+            with suppress(OSError):  # another run may clean it up too
+                gone = process.isdigit() and not Path(f"/proc/{process}").exists()
+                if gone and old.stat().st_mtime < time.time() - LEFT_BEHIND:
+                    shutil.rmtree(old, ignore_errors=True)
         own = Path(mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))
     except OSError as error:
         raise ServiceError(f"Weights cannot go through {parent} ({error}); set the sampler's `transfer`.") from error

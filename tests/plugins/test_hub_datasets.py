@@ -233,3 +233,13 @@ def test_a_hub_out_of_reach_is_a_sentence(tmp_path, monkeypatch):
     assert message.startswith("The dataset AI4Math/MathVista at v1 is not in the Hub's cache and could not be fetched")
     assert "Set `path`" in message
     assert not list(Path(tmp_path).rglob("*.parquet"))
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_geometry3k(tmp_path)
+    for file in folder.glob("train-*"):
+        file.rename(folder / "train-00000-of-00002.parquet")
+    with pytest.raises(DataError, match="train-00001-of-00002"):
+        geometry3k(tmp_path, split="train").problems()

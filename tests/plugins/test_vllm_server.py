@@ -4,6 +4,7 @@ refuse, hang, die in the middle of an answer, or talk nonsense."""
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ import pytest
 import torch
 from fake_engine import FakeEngine, serving
 from warmrl_vllm import transfer
+from warmrl_vllm.asks import Ask, Prompt, Rules
 from warmrl_vllm.client import TOKEN, Client
 from warmrl_vllm.config import VLLMConfig
+from warmrl_vllm.engine import sampling
 from warmrl_vllm.remote import Asker
 from warmrl_vllm.sampler import VLLM
 
@@ -116,7 +119,7 @@ class Pair:
     """Two processes that take turns in one: rank 1 hears what rank 0 said."""
 
     def __init__(self, rank, said):
-        self.rank, self.world, self.first, self.said = rank, 2, rank == 0, said
+        self.rank, self.world, self.first, self.said, self.machines = rank, 2, rank == 0, said, 1
 
     def agree(self, value):
         if self.first:
@@ -309,14 +312,32 @@ def test_wrong_answers(answer, sentence, policy):
             sampler.sample(requests(picture("a", 10)))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "example.com", "::"])
-def test_the_command_listens_to_this_machine_alone(host, monkeypatch):
-    from warmrl_vllm.command import loopback, vllm_serve
+@pytest.mark.parametrize("url", ["foo", "https://127.0.0.1:8600", "http://10.1.2.3:8600", "http://example.com"])
+def test_servers_are_on_this_machine(url):
+    with pytest.raises(ValueError, match="weights go to servers through this machine"):
+        VLLMConfig(urls=[url])
+    assert VLLMConfig(urls=["http://localhost:8600/"]).urls == ["http://localhost:8600"]
 
-    from warmrl.api import UsageError
 
-    monkeypatch.delenv(TOKEN, raising=False)
-    assert loopback("127.0.0.1")
-    assert loopback("localhost")
-    with pytest.raises(UsageError, match=TOKEN):
-        vllm_serve(host=host)
+def test_a_sync_that_breaks_off_leaves_no_half_loaded_engine(policy, monkeypatch):
+    """The next one starts a new engine: weights go into none that took a part of others."""
+    with serving() as server:
+        sampler = sampler_of(server.url)
+        sampler.sync(policy)
+        first = server.service.engine
+        read = transfer.read
+        monkeypatch.setattr(transfer, "read", lambda files: read([*files, {"path": "/nowhere", "checksum": 0}]))
+        with pytest.raises(ServiceError):
+            sampler_of(server.url).sync(policy)
+        assert server.service.engine is None
+        monkeypatch.setattr(transfer, "read", read)
+        sampler_of(server.url).sync(policy)
+        assert server.service.engine is not first
+
+
+def test_seeds_fit_vllms_integers(monkeypatch):
+    """vLLM on a GPU keeps them in int64."""
+    fake = SimpleNamespace(SamplingParams=lambda **settings: SimpleNamespace(**settings))
+    monkeypatch.setitem(sys.modules, "vllm", fake)
+    ask = Ask(Prompt((1,), (1,)), (2**64 - 1,), 4, 1.0, 1.0)
+    assert 0 <= sampling(ask, 2**64 - 1, Rules((2,), ())).seed < 2**63

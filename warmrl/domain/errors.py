@@ -5,6 +5,8 @@ class WarmrlError(Exception):
     """Something went wrong while working; the message is one paragraph for a person (exit code 1)."""
 
     exit_code = 1
+    everywhere = False
+    """Whether it is raised in all processes of the run, so that they may still do something together."""
 
 
 class UsageError(WarmrlError):

@@ -61,9 +61,9 @@ class LaunchTable(Config):
     sharding: Literal["none", "fsdp2"] = "none"
     """`none`: each process holds the trained policy whole, gradients are averaged (DDP). `fsdp2`: weights, gradients
     and optimizer state are in shards over the processes."""
-    timeout: Annotated[float, Field(gt=0)] = 10.0
-    """Longest, in minutes, that one process waits for another before the run ends; the first one writes checkpoints
-    meanwhile."""
+    timeout: Annotated[float, Field(gt=0)] = 60.0
+    """Longest, in minutes, that one process waits for another before the run ends. Meanwhile another may write a
+    checkpoint, or wait for a server: longer than the deadlines of the sampler and the teacher."""
 
 
 class Recipe(Config):

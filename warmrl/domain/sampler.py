@@ -18,6 +18,9 @@ from warmrl.domain.stages import NOT_SEMANTIC
 class SamplerConfig(Config):
     """Settings of any sampler."""
 
+    gathers: ClassVar[bool] = False
+    """Whether it computes with the policy's own weights, so that those in shards are whole meanwhile."""
+
     block_size: Annotated[int, Field(ge=1)] = 32
     """Prompts sampled together: the atomic unit of redoing, so it is part of what identifies a result."""
     max_gap: Annotated[float | None, Field(gt=0, json_schema_extra=NOT_SEMANTIC)] = None

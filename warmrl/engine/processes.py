@@ -19,7 +19,7 @@ from accelerate.utils import (
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
-from warmrl.domain.errors import ServiceError, WarmrlError
+from warmrl.domain.errors import Interrupted, WarmrlError
 from warmrl.domain.recipe import LaunchTable
 from warmrl.engine.launch import EXPECTED, local_processes
 from warmrl.engine.sharding import shard
@@ -104,14 +104,21 @@ class Processes:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Around work that each process does alone: a `ServiceError` that comes up in one is raised in all of them."""
-        failed: list[str] = []
+        """Around work that each process does alone: a `WarmrlError` that comes up in one is raised in all of them."""
+        if self.world == 1:
+            yield
+            return
+        failed: list[tuple[type[WarmrlError], str]] = []
         try:
             yield
-        except ServiceError as error:
-            failed.append(str(error))
-        for why in self.gather(failed):
-            raise ServiceError(why)
+        except Interrupted:
+            raise
+        except WarmrlError as error:
+            failed.append((type(error), str(error)))
+        for kind, why in self.gather(failed):
+            found = kind(why)
+            found.everywhere = True
+            raise found
 
     def sums(self, values: dict[str, float]) -> dict[str, float]:
         """Sum each entry over the processes (float64); one that a process lacks (it had a dummy row) adds nothing."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from warmrl.domain.errors import ServiceError
+from warmrl.domain.errors import Interrupted, ServiceError, WarmrlError
 from warmrl.domain.group import Group
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.checkpointing import border, publish, refuse_non_finite, resume
@@ -52,10 +52,14 @@ def drawn(stage: Stage, method: Method[Any], optimizer: Any, step: int) -> list[
     """A step's groups; when what makes them is gone, what was learnt so far is kept first."""
     try:
         return method.groups(step)
-    except ServiceError as error:
+    except Interrupted:
+        raise
+    except WarmrlError as error:
+        if not (error.everywhere or isinstance(error, ServiceError) or stage.processes.world == 1):
+            raise
         if step:
             publish(stage, step, optimizer, method)
-        raise ServiceError(
+        raise type(error)(
             f"{error} Stage `{stage.name}` ends at step {step}; the same command goes on from it."
         ) from error
 

@@ -27,6 +27,7 @@ class Demand:
         sharded: Whether they share out weights, gradients and moments (FSDP2).
         fused_update: Whether AdamW's update takes one more copy of what trains.
         sampling: Bytes of the sampler's own.
+        gathers: Whether sampling computes with the policy's own weights, whole in every process.
         scores: Whether there are passes that score before the update.
         reference: A frozen copy of the start, in bytes.
         snapshot: Another copy of the weights, in bytes.
@@ -46,6 +47,7 @@ class Demand:
     sharded: bool = False
     fused_update: bool = True
     sampling: int = 0
+    gathers: bool = False
     scores: bool = False
     reference: int = 0
     snapshot: int = 0
@@ -82,9 +84,8 @@ class Demand:
         """What sharding gathers for work: two layers, and the embedding and the head, which belong to the root."""
         if self.shards == 1:
             return 0
-        width = self.how.products if self.how.casts else self.how.weights
         root = self.shapes.parameters["embedding"] + self.shapes.parameters["head"]
-        return (2 * self.shapes.decoder.matrices + root) * width
+        return (2 * self.shapes.decoder.matrices + root) * self.how.weights
 
 
 def phases(demand: Demand, recompute: bool) -> dict[str, Lines]:
@@ -93,7 +94,8 @@ def phases(demand: Demand, recompute: bool) -> dict[str, Lines]:
     work = {"gathered": demand.gathered()}
     out = {"train": max(moments_of_update(demand, found, recompute), key=total)}
     if demand.sampling:
-        out["rollout"] = work | {"low-precision copies": demand.copies(), "sampler": demand.sampling}
+        whole = demand.shapes.total * demand.how.weights if demand.shards > 1 and demand.gathers else demand.gathered()
+        out["rollout"] = {"gathered": whole} | {"low-precision copies": demand.copies(), "sampler": demand.sampling}
     if demand.scores or demand.teacher_work:
         own = forward_bytes(demand.shapes, demand.row, demand.how) if demand.scores else 0
         out["score"] = work | {"activations": max(own, demand.teacher_work)}

@@ -34,8 +34,8 @@ MEMORY = (
 )
 PROCESSES = (
     "processes: `fsdp2` divides weights, gradients and moments by them and gathers two layers, the embedding and the "
-    "head; otherwise DDP holds a second copy of the gradients. A teacher, a reference and an evaluated policy are "
-    "whole in each."
+    "head, or all weights while the sampler `transformers` writes; otherwise DDP holds a second copy of the gradients. "
+    "A teacher, a reference and an evaluated policy are whole in each."
 )
 DISK = "disk: two checkpoints and one being written, the policies that are kept, 300 bytes an answer and 12 a token."
 

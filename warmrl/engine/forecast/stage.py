@@ -167,6 +167,7 @@ def planned(
         sharded=sharded,
         fused_update=machine.fused_update,
         sampling=sampling(recipe, plan, width) if "sampler" in config.reads else 0,
+        gathers=recipe.sampler.config.gathers,  # type: ignore[attr-defined]
         scores=config.updates_per_rollout > 1 or "reference" in config.holds(),
         reference=model.shapes.total * width if "reference" in config.holds() and config.lora is None else 0,
         snapshot=model.shapes.total * how.weights if "snapshot" in config.holds() else 0,

@@ -27,13 +27,19 @@ class TestInTheProcess(SamplerContract):
     name: ClassVar[str] = "vllm"
     settings: ClassVar[dict[str, Any]] = {"eager": True, "memory": 0.05, "max_model_len": 512}
 
+    source: ClassVar[Any] = None
+
+    def policy(self) -> Policy:
+        """A tiny Qwen2.5-VL: vLLM has no use for the pocket."""
+        return Policy.load(self.source, trained=False)
+
     @pytest.fixture(scope="class")
     def sampler(self, checkpoint: Any) -> Iterator[Any]:
-        """As the contract's, on a tiny Qwen2.5-VL; served by an engine's thread when the class says so."""
-        policy = Policy.load(checkpoint, trained=False)
+        """As the contract's; served by an engine's thread when the class says so."""
+        type(self).source = checkpoint
         with self.settled() as settings:
             sampler = self.registration().load()(self.config(**settings), self.processes())
-            sampler.sync(policy)
+            sampler.sync(self.policy())
             yield sampler
             sampler.rest()
             sampler.close()

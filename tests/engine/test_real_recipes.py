@@ -59,7 +59,7 @@ class Place:
     def small(self, file: Path) -> list[str]:
         """The same with two tiny models of the family, in seconds."""
         sets = [
-            *self.sets(file, str(self.path / "student"), str(self.path / "teacher")),
+            *self.sets(file, str(self.path / "student"), str(self.path / "teacher")), "sampler.use=transformers",
             "model.min_pixels=3136", "model.max_pixels=6272", "eval.samples=2", "eval.max_tokens=6",
             "eval.metrics=['accuracy', 'pass@2', 'entropy']", "eval.bootstrap=200", "suite.test.limit=2",
             "suite.validation.limit=2", "suite.mathvista.limit=2", "stage.rl.steps=2", "stage.rl.prompts_per_step=4",

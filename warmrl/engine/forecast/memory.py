@@ -95,7 +95,8 @@ def phases(demand: Demand, recompute: bool) -> dict[str, Lines]:
     out = {"train": max(moments_of_update(demand, found, recompute), key=total)}
     if demand.sampling:
         whole = demand.shapes.total * demand.how.weights if demand.shards > 1 and demand.gathers else demand.gathered()
-        out["rollout"] = {"gathered": whole} | {"low-precision copies": demand.copies(), "sampler": demand.sampling}
+        copies = demand.copies() if demand.gathers else 0
+        out["rollout"] = {"gathered": whole} | {"low-precision copies": copies, "sampler": demand.sampling}
     if demand.scores or demand.teacher_work:
         own = forward_bytes(demand.shapes, demand.row, demand.how) if demand.scores else 0
         out["score"] = work | {"activations": max(own, demand.teacher_work)}

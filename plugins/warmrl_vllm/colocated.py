@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from warmrl.api import Image
+from warmrl.api import Image, ServiceError
 from warmrl_vllm.asks import Ask, Drawn, Rules
 from warmrl_vllm.config import VLLMConfig
 from warmrl_vllm.engine import Engine, EngineSettings
@@ -50,7 +50,10 @@ class Colocated:
         if self.running and self.model() is policy.model:
             return False
         folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="warmrl-vllm-")
-        wanted = describe(policy, Path(folder.name)), str(policy.compute).removeprefix("torch.")
+        try:
+            wanted = describe(policy, Path(folder.name)), str(policy.compute).removeprefix("torch.")
+        except OSError as error:
+            raise ServiceError(f"The model's settings cannot be written for vLLM: {error}") from error
         self.model = weakref.ref(policy.model)
         if wanted == self.running:
             folder.cleanup()

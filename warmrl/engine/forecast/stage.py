@@ -143,7 +143,7 @@ def planned(
     assert isinstance(config, MethodConfig)
     model, teacher = models
     processes = world(recipe.launch.processes)
-    sharded = getattr(recipe.launch, "sharding", "none") == "fsdp2"
+    sharded = recipe.launch.sharding == "fsdp2"
     per_epoch = math.ceil(getattr(config, "epochs", 1) * len(problems) / config.prompts_per_step)
     how = training(config, model, recipe.model.dtype, machine)
     prompts, completions = lengths

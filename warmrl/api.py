@@ -3,7 +3,7 @@
 import pluggy
 
 from warmrl.domain.answer import AnswerStyle
-from warmrl.domain.config import Choice, Config, DatasetChoice, RewardChoice, TeacherChoice
+from warmrl.domain.config import AnswerChoice, Choice, Config, DatasetChoice, RewardChoice, TeacherChoice
 from warmrl.domain.dataset import Dataset, DatasetConfig
 from warmrl.domain.errors import (
     DataError,
@@ -20,7 +20,7 @@ from warmrl.domain.metric import Metric
 from warmrl.domain.names import MetricName
 from warmrl.domain.problem import Image, Message, Problem, Text
 from warmrl.domain.reward import Reward, RewardConfig
-from warmrl.domain.sample import Sample, Value
+from warmrl.domain.sample import Grade, Sample, Value
 from warmrl.domain.sampler import Request, Sampler, SamplerConfig
 from warmrl.domain.stages import NOT_SEMANTIC, CuratorConfig, MethodConfig, StageConfig
 from warmrl.domain.teacher import Teacher, TeacherConfig
@@ -30,6 +30,7 @@ hookimpl = pluggy.HookimplMarker("warmrl")
 
 __all__ = [
     "NOT_SEMANTIC",
+    "AnswerChoice",
     "AnswerStyle",
     "Choice",
     "Completion",
@@ -40,6 +41,7 @@ __all__ = [
     "Dataset",
     "DatasetChoice",
     "DatasetConfig",
+    "Grade",
     "Group",
     "Image",
     "Message",

@@ -8,8 +8,9 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field
 
-from warmrl.domain.config import Config
+from warmrl.domain.config import AnswerChoice, Config, RewardChoice
 from warmrl.domain.problem import Problem
+from warmrl.domain.stages import NOT_SEMANTIC
 
 
 class DatasetConfig(Config):
@@ -19,6 +20,12 @@ class DatasetConfig(Config):
     """Which split to read."""
     limit: Annotated[int | None, Field(ge=1)] = None
     """Take only the first `limit` problems."""
+    grader: Annotated[RewardChoice | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
+    """As a suite: what says whether an answer is right; by default the recipe's `[grader]`."""
+    second_opinion: Annotated[RewardChoice | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
+    """As a suite: another grader, whose verdicts are compared with the first's; by default the recipe's."""
+    style: Annotated[AnswerChoice | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
+    """As a suite: how an answer is asked for and found; by default the recipe's `[answer]`."""
 
 
 C = TypeVar("C", bound=DatasetConfig)
@@ -40,6 +47,10 @@ class Dataset(ABC, Generic[C]):
     def pinned(self) -> Mapping[str, str]:
         """Settings that were looked up (a branch's commit), for the resolved recipe; fields that no key depends on."""
         return {}
+
+    def notes(self) -> Sequence[str]:
+        """What is worth saying with every score: problems left out and why, images replaced; a sentence each."""
+        return ()
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
 from warmrl.domain.answer import AnswerStyle
-from warmrl.domain.config import Config
+from warmrl.domain.config import Choice, Config
 from warmrl.domain.problem import Problem
+from warmrl.domain.sample import Grade, Verdict
 
 
 class RewardConfig(Config):
@@ -24,10 +25,15 @@ C = TypeVar("C", bound=RewardConfig)
 
 
 class Reward(ABC, Generic[C]):
-    """Scores the completions of one problem. Must survive any text: a completion is untrusted."""
+    """Scores the completions of one problem. Must survive any text: a completion is untrusted.
+
+    As the grader of a suite it says more than a number: `grade`. `opens` makes a plugin that the settings choose (a
+    teacher as extractor or judge); the engine sets it before the first completion is scored.
+    """
 
     low: ClassVar[float] = 0.0
     high: ClassVar[float] = 1.0
+    opens: Callable[[Choice], Any]
 
     def __init__(self, config: C, style: AnswerStyle) -> None:
         self.config = config
@@ -36,6 +42,16 @@ class Reward(ABC, Generic[C]):
     @abstractmethod
     def score(self, problem: Problem, completions: Sequence[str]) -> list[float]:
         """One finite number in [`low`, `high`] per completion, in order."""
+
+    def grade(self, problem: Problem, completions: Sequence[str]) -> list[Grade]:
+        """Score, answer and verdict of each completion, in order. By default the answer is what the style extracts."""
+        found = []
+        for text, score in zip(completions, self.score(problem, completions), strict=True):
+            extracted = self.style.extract(text)
+            canonical = None if extracted is None else self.canonical(extracted)
+            verdict: Verdict = "right" if score == 1.0 else "no answer" if extracted is None else "wrong"
+            found.append(Grade(score, extracted, canonical, verdict))
+        return found
 
     def canonical(self, answer: str) -> str:
         """The form under which equal answers are the same text (for diversity and majority votes)."""

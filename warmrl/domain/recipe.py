@@ -42,7 +42,11 @@ class EvalTable(Config):
     metrics: list[str] = ["accuracy", "pass@1"]
     """Metrics, in the one spelling: `pass@16`."""
     samples: Annotated[int, Field(ge=1)] = 16
-    """Sampled answers per problem, at temperature 1 and without truncation (Chen 2021 needs n >= k)."""
+    """Sampled answers per problem (Chen 2021 needs n >= k); `accuracy` reads one greedy answer besides."""
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """Temperature of the sampled answers; 1 and `top_p` 1 are the policy's own distribution."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Only the most likely tokens of this mass are sampled."""
     max_tokens: Annotated[int, Field(ge=1)] = 1024
     """Longest answer."""
     seed: int = 0

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from warmrl.engine.passes import hidden_states, score_tokens
     from warmrl.engine.policy import Policy
     from warmrl.engine.randomness import generator, seed_of
-    from warmrl.engine.sampling import asked
     from warmrl.engine.spreading import layers_by_place
     from warmrl.engine.stage import Stage
+    from warmrl.engine.suites import asked
     from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss, TopK, product
     from warmrl.packed.plan import Row
     from warmrl.stats.estimators import distinct_at_k, pass_at_k
@@ -25,7 +25,7 @@ _WHERE = {
     "Stage": "warmrl.engine.stage",
     "TokenLoss": "warmrl.packed.head",
     "TopK": "warmrl.packed.head",
-    "asked": "warmrl.engine.sampling",
+    "asked": "warmrl.engine.suites",
     "distinct_at_k": "warmrl.stats.estimators",
     "generator": "warmrl.engine.randomness",
     "hidden_states": "warmrl.engine.passes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,14 +15,17 @@ from warmrl.domain.dataset import Dataset
 from warmrl.domain.errors import DataError, UsageError
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.problem import Problem
+from warmrl.domain.sampler import SamplerConfig
 from warmrl.engine.checkpoints import Source, find, folder_source, locate, weights_here
 from warmrl.engine.keys import key_of, semantic
 from warmrl.engine.recipe_file import RecipeFile
 from warmrl.engine.recipe_rules import data_of, stage_config, stage_order
-from warmrl.engine.storage import damage
+from warmrl.engine.samples import Draws, Kind, missing
+from warmrl.engine.scores import metric_of
+from warmrl.engine.storage import canonical, damage
+from warmrl.engine.suites import Suite, suite_of
 
 CURATED = "problems.jsonl"
-DONE_EVALUATION = "done.json"
 
 
 @dataclass
@@ -33,6 +37,7 @@ class Entries:
     _datasets: dict[str, Dataset[Any]] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
     _fingerprints: dict[str, str] = field(default_factory=dict)
+    _suites: dict[str, Suite] = field(default_factory=dict)
 
     @cached_property
     def base(self) -> Source:
@@ -135,19 +140,67 @@ class Entries:
                 return f"{what} is not in the store ({reason})"
         return None
 
-    def eval_folder(self, checkpoint: str, suite: str) -> Path:
-        """The entry of one evaluation. Metrics are no part of its key: they are functions of the samples."""
+    def suite(self, name: str) -> Suite:
+        """A `[suite.*]` table, opened. Raises `DataError`."""
+        if name not in self._suites:
+            self._suites[name] = suite_of(name, self.file.recipe, self.dataset(f"suite.{name}"), self.file.registry)
+        return self._suites[name]
+
+    def kinds(self) -> dict[Kind, frozenset[str]]:
+        """The kinds of answers that the recipe's metrics read, with the per-token numbers that they need of each."""
+        metrics = [metric_of(text, self.file.registry) for text in self.file.recipe.eval.metrics]
+        kinds: tuple[Kind, Kind] = ("greedy", "sampled")
+        read = {kind: [one.needs for one in metrics if one.reads == kind] for kind in kinds}
+        return {kind: frozenset().union(*needs) for kind, needs in read.items() if needs}
+
+    def answers_each(self) -> int:
+        """Answers that are wanted of each problem."""
+        return sum(1 if kind == "greedy" else self.file.recipe.eval.samples for kind in self.kinds())
+
+    def draws(self, checkpoint: str, suite: str) -> list[Draws]:
+        """The answers that the recipe's metrics need of one checkpoint on one suite, and where they are kept.
+
+        How many samples and problems, the metrics and the graders are no part of a key: they add to what is there.
+        """
         recipe, registry = self.file.recipe, self.file.registry
-        parts = {
-            "evaluation": self.policy_key(checkpoint),
-            "suite": self.data_parts(f"suite.{suite}"),
-            "answer": semantic(recipe.answer, registry),
-            "grader": semantic(recipe.grader, registry),
-            "sampler": semantic(recipe.sampler, registry),
-            "model": semantic(recipe.model, registry, skip=frozenset({"path", "revision"})),
-            "sampling": {name: getattr(recipe.eval, name) for name in ("samples", "max_tokens", "seed")},
+        choice, table = recipe.suite[suite], recipe.eval
+        assert isinstance(recipe.sampler.config, SamplerConfig)
+        out = []
+        for kind, extras in self.kinds().items():
+            way: dict[str, Any] = {"max_tokens": table.max_tokens, "temperature": 0.0, "top_p": 1.0, "seed": 0}
+            if kind == "sampled":
+                way |= {"temperature": table.temperature, "top_p": table.top_p, "seed": table.seed}
+            parts = {
+                "answers of": self.policy_key(checkpoint),
+                "suite": {"use": choice.use, **semantic(choice.config, registry, skip=frozenset({"limit"}))},
+                "sampler": semantic(recipe.sampler, registry),
+                "model": semantic(recipe.model, registry, skip=frozenset({"path", "revision"})),
+                "drawn": way,
+            }
+            folder = self.store / f"samples-{key_of(parts)}"
+            count = 1 if kind == "greedy" else table.samples
+            out.append(Draws(kind, folder, count, **way, block_size=recipe.sampler.config.block_size, extras=extras))
+        return out
+
+    def sampling(self, checkpoint: str, suite: str, draws: Draws) -> dict[str, Any]:
+        """The sampling block of an evaluation: everything of how answers are drawn that a comparison must share."""
+        model, sampler = self.file.recipe.model, self.file.recipe.sampler
+        return {
+            "temperature": draws.temperature,
+            "top_p": draws.top_p,
+            "seed": draws.seed,
+            "max_tokens": draws.max_tokens,
+            "min_pixels": model.min_pixels,
+            "max_pixels": model.max_pixels,
+            "dtype": model.dtype,
+            "instruction": self.suite(suite).style.instruction(),
+            "chat_template": chat_template(Path(self.policy_source(checkpoint).path)),
+            "sampler": sampler.use,
         }
-        return self.store / f"eval-{key_of(parts)}"
+
+    def sampled(self, checkpoint: str, suite: str) -> bool:
+        """Whether every answer that one checkpoint has to give to one suite is there."""
+        return not any(missing(one, self.suite(suite)) for one in self.draws(checkpoint, suite))
 
     def checkpoints(self) -> list[str]:
         """What `eval.at` says, or the base and the end of every training stage."""
@@ -158,7 +211,8 @@ class Entries:
     def folders(self) -> list[Path]:
         """Every entry of the recipe, there or not. Reads all its data, so that what is wrong with it is found first."""
         points = [(checkpoint, suite) for checkpoint in self.checkpoints() for suite in self.file.recipe.suite]
-        return [*map(self.stage_folder, self.order()), *(self.eval_folder(*point) for point in points)]
+        drawn = [one.folder for point in points if self.suite(point[1]).problems for one in self.draws(*point)]
+        return [*map(self.stage_folder, self.order()), *drawn]
 
     def models(self) -> Iterator[tuple[str, str, str | None]]:
         """Every checkpoint that is loaded here: where the recipe names it, its path, its revision."""
@@ -213,6 +267,17 @@ class Entries:
             extra = {"source": row["source"]}
             out.append(replace(sources[row["source"]], id=row["id"], solution=row["solution"], extra=extra))
         return out
+
+
+def chat_template(folder: Path) -> str | None:
+    """What identifies the template that makes a prompt of messages (64 bits of SHA-256); None where there is none."""
+    text: Any = None
+    if (folder / "chat_template.jinja").is_file():
+        text = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
+        if text is None and (folder / name).is_file():
+            text = json.loads((folder / name).read_text(encoding="utf-8")).get("chat_template")
+    return None if text is None else hashlib.sha256(canonical(text).encode()).hexdigest()[:16]
 
 
 def policy_folder(step: int | None) -> str:

@@ -1,76 +1,74 @@
-"""Evaluation: fixed blocks of samples, kept once, from which every metric is a pure function."""
+"""Draws the answers of an evaluation that are missing, in fixed blocks, and fills in what is not known of them."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.errors import Interrupted, ServiceError
 from warmrl.domain.group import Completion, Group
-from warmrl.domain.problem import Problem
-from warmrl.domain.recipe import EvalTable
-from warmrl.domain.reward import Reward
-from warmrl.domain.sample import Sample
 from warmrl.domain.sampler import Request
-from warmrl.engine.entries import DONE_EVALUATION
 from warmrl.engine.passes import fill
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import seed_of
-from warmrl.engine.samples import SAMPLES
-from warmrl.engine.sampling import Sampling, asked, blocks_of, request
-from warmrl.engine.storage import storing, write_text
+from warmrl.engine.samples import Block, Cell, Draws, block_for, blocks, missing, write_rows
+from warmrl.engine.sampling import Sampling
+from warmrl.engine.storage import storing, sync
+from warmrl.engine.suites import Suite, asked
 
 Draw = Callable[[Sequence[Request]], list[list[Completion]]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One checkpoint on one suite: what to sample, how to grade it, where it is kept."""
+    """One checkpoint's answers to one suite under one way of drawing."""
 
-    folder: Path
-    problems: Sequence[Problem]
-    style: AnswerStyle
-    grader: Reward[Any]
-    table: EvalTable
+    suite: Suite
+    draws: Draws
     processes: Processes
     stopping: Callable[[], int]
     on_block: Callable[[int, int], None]
 
     def sample(self, sampling: Sampling, policy: Policy) -> None:
-        """Make the blocks that are missing, then put all together. Raises `Interrupted` between blocks.
+        """Make the blocks that are missing. Raises `Interrupted` between blocks.
 
         Raises `ServiceError` in all processes when it comes up in one; the finished blocks are kept.
         """
-        blocks = blocks_of(len(self.problems), sampling.block_size)
-        work = [(kind, block) for kind in ("greedy", "sampled") for block in blocks]
-        try:
-            with sampling.on(policy) as sample, self.processes.together():
-                self.make_missing(work, policy, sample)
-        except ServiceError as error:
-            raise ServiceError(
-                f"{error} Finished blocks of the evaluation are kept; the same command goes on."
-            ) from None
-        if self.processes.first:
-            self.join([self.block_file(kind, block) for kind, block in work])
+        work = self.processes.agree(missing(self.draws, self.suite))
+        if work:
+            try:
+                with sampling.on(policy) as sample, self.processes.together():
+                    self.each(work, lambda cells: self.make(cells, policy, sample))
+            except ServiceError as error:
+                raise ServiceError(
+                    f"{error} Finished blocks of the evaluation are kept; the same command goes on."
+                ) from None
+        self.processes.wait()
+        self.add_extras(policy)
         self.processes.wait()
 
-    def make_missing(self, work: Sequence[tuple[str, range]], policy: Policy, sample: Draw) -> None:
-        """This process's share of the blocks."""
-        for number, (kind, block) in enumerate(work):
-            file = self.block_file(kind, block)
-            if number % self.processes.world == self.processes.rank and not file.exists():
-                rows = self.make(kind, block, policy, sample)
-                lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-                write_text(file, "".join(lines))
+    def add_extras(self, policy: Policy) -> None:
+        """Per-token numbers that a metric reads, for blocks that lack them and have their tokens' ids."""
+        lacking = [
+            block
+            for block in blocks(self.draws.folder)
+            if block.tokens().exists() and any(not block.added(name).exists() for name in self.draws.extras)
+        ]
+        with policy.gathered():  # each process has blocks of its own
+            self.each(self.processes.agree(lacking), lambda block: self.score(block, policy))
+
+    def each(self, work: Sequence[Any], make: Callable[[Any], None]) -> None:
+        """This process's share of the work."""
+        for number, one in enumerate(work):
+            if number % self.processes.world == self.processes.rank:
+                make(one)
             self.on_block(number + 1, len(work))
             if signal := self.stopping():
                 raise Interrupted(
@@ -79,61 +77,91 @@ class Evaluation:
                     128 + signal,
                 )
 
-    def block_file(self, kind: str, block: range) -> Path:
-        """Where a block's rows are."""
-        return self.folder / "blocks" / f"{kind}-{block.start:06d}.jsonl"
-
-    def make(self, kind: str, block: range, policy: Policy, sample: Draw) -> Iterator[dict[str, Any]]:
-        """Sample and grade one block: a row per completion."""
-        count = 1 if kind == "greedy" else self.table.samples
-        groups = [Group(self.problems[i], [], (asked(self.problems[i], self.style),)) for i in block]
-        temperature = 0.0 if kind == "greedy" else 1.0
-
-        def seed(problem: Problem, index: int) -> int:
-            return seed_of(self.table.seed, "evaluation", problem.id, index)
-
-        requests = [request(g, count, seed, max_tokens=self.table.max_tokens, temperature=temperature) for g in groups]
+    def make(self, cells: Sequence[Cell], policy: Policy, sample: Draw) -> None:
+        """Draw one block, and keep it."""
+        problems = [self.suite.problems[name] for name, *_ in cells]
+        groups = [Group(one, [], (asked(one, self.suite.style),)) for one in problems]
+        requests = [self.request(group, cell) for group, cell in zip(groups, cells, strict=True)]
         for group, completions in zip(groups, sample(requests), strict=True):
             group.completions = completions
-        fill(policy, groups)
-        for group in groups:
-            verdicts = self.grader.score(group.problem, [one.text for one in group.completions])
-            for index, (one, verdict) in enumerate(zip(group.completions, verdicts, strict=True)):
-                yield {"kind": kind, **asdict(self.graded(group.problem, index, one, verdict)), **per_token(one)}
+        self.fill(policy, groups)
+        block = block_for(self.draws.folder, cells, self.suite.prompts)
+        rows = [
+            row(name, self.suite.prompts[name], index, one)
+            for (name, first, _), group in zip(cells, groups, strict=True)
+            for index, one in enumerate(group.completions, first)
+        ]
+        self.keep_tokens(block, [one for group in groups for one in group.completions])
+        write_rows(block.file, rows)
 
-    def graded(self, problem: Problem, index: int, one: Completion, verdict: float) -> Sample:
-        """A completion with its answer, verdict and sums."""
-        extracted = self.style.extract(one.text)
-        return Sample(
-            problem=problem.id,
-            index=index,
-            text=one.text,
-            extracted=extracted,
-            canonical=None if extracted is None else self.grader.canonical(extracted),
-            verdict="right" if verdict == 1.0 else "no answer" if extracted is None else "wrong",
-            well_formed=self.style.well_formed(one.text),
-            finish=one.finish,
-            tokens=len(one.tokens),
-            entropy=None if one.entropies is None else float(sum(one.entropies)),
-            surprisal=None if one.logprobs is None else float(-sum(one.logprobs)),
-        )
+    def fill(self, policy: Policy, groups: Sequence[Group]) -> None:
+        """Give completions the numbers that their sampler could not."""
+        more: dict[str, Any] = {"extras": self.draws.extras, "temperature": self.draws.temperature} if self.draws.extras else {}
+        fill(policy, groups, **more)
 
-    def join(self, files: Sequence[Path]) -> None:
-        """Blocks into `samples.jsonl` and, beside it, the per-token numbers."""
-        rows = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
-        lengths = torch.tensor([row["tokens"] for row in rows])
-        tensors = {"tokens": lengths}
-        for name in ("logprobs", "entropies"):
-            if all(row[name] is not None for row in rows):
-                tensors[name] = torch.tensor([value for row in rows for value in row[name]], dtype=torch.float32)
-        with storing(self.folder):
-            save_file(tensors, self.folder / "tokens.safetensors")
-        kept = ({k: v for k, v in row.items() if k not in ("logprobs", "entropies")} for row in rows)
-        write_text(self.folder / SAMPLES, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
-        write_text(self.folder / DONE_EVALUATION, json.dumps({"samples": len(rows)}) + "\n")
-        shutil.rmtree(self.folder / "blocks")
+    def request(self, group: Group, cell: Cell) -> Request:
+        """What the sampler is asked for one problem. A seed is a function of problem and index alone."""
+        name, first, end = cell
+        seeds = tuple(seed_of(self.draws.seed, "evaluation", name, index) for index in range(first, end))
+        own = self.draws
+        return Request(group.views[0], seeds, own.max_tokens, temperature=own.temperature, top_p=own.top_p)
+
+    def keep_tokens(self, block: Block, completions: Sequence[Completion]) -> None:
+        """Ids and numbers of every token, written before the rows that refer to them."""
+        tensors = {
+            "lengths": torch.tensor([len(one.tokens) for one in completions]),
+            "ids": torch.tensor([token for one in completions for token in one.tokens], dtype=torch.int32),
+            "logprobs": joined([one.logprobs or () for one in completions]),
+            "entropies": joined([one.entropies or () for one in completions]),
+        }
+        save(tensors, block.tokens())
+        for name in self.draws.extras:
+            save({name: joined([one.signals[name] for one in completions])}, block.added(name))
+
+    def score(self, block: Block, policy: Policy) -> None:
+        """Numbers that were not asked for when the block was drawn."""
+        kept = load_file(block.tokens())
+        parts = [kept[name].split(kept["lengths"].tolist()) for name in ("ids", "logprobs", "entropies")]
+        groups: dict[str, Group] = {}
+        completions = []
+        for one, ids, logprobs, entropies in zip(block.rows, *parts, strict=True):
+            problem = self.suite.problems.get(one["problem"])
+            if problem is None or self.suite.prompts[problem.id] != one["prompt"]:
+                return  # of another revision of the suite: nothing reads it
+            group = groups.setdefault(problem.id, Group(problem, [], (asked(problem, self.suite.style),)))
+            completion = Completion(tuple(ids.tolist()), one["completion"], finish=one["finish"])
+            completion.logprobs, completion.entropies = tuple(logprobs.tolist()), tuple(entropies.tolist())
+            completions.append(completion)
+            group.completions.append(completion)
+        self.fill(policy, list(groups.values()))
+        for name in self.draws.extras:
+            save({name: joined([one.signals[name] for one in completions])}, block.added(name))
 
 
-def per_token(one: Completion) -> dict[str, Any]:
-    """The per-token log-probabilities and entropies of a completion."""
-    return {"logprobs": one.logprobs, "entropies": one.entropies}
+def row(problem: str, prompt: str, index: int, one: Completion) -> dict[str, Any]:
+    """A completion with the sums over its tokens, in nats."""
+    return {
+        "problem": problem,
+        "prompt": prompt,
+        "index": index,
+        "completion": one.text,
+        "finish": one.finish,
+        "tokens": len(one.tokens),
+        "entropy": None if one.entropies is None else float(sum(one.entropies)),
+        "surprisal": None if one.logprobs is None else float(-sum(one.logprobs)),
+    }
+
+
+def joined(numbers: Sequence[Sequence[float]]) -> Tensor:
+    """Numbers of all tokens, one after another."""
+    return torch.tensor([float(value) for part in numbers for value in part], dtype=torch.float32)
+
+
+def save(tensors: dict[str, Tensor], file: Path) -> None:
+    """Write a safetensors file in one step."""
+    aside = file.with_name(f".tmp-{file.name}")
+    with storing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, aside)
+        sync(aside)
+        aside.replace(file)

@@ -5,6 +5,7 @@ What is there is reused without loading torch; what is missing is made by the `W
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +18,14 @@ from filelock import FileLock, Timeout
 from warmrl.domain.errors import Interrupted, WarmrlError
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
-from warmrl.engine.entries import DONE_EVALUATION, Entries
+from warmrl.engine.entries import Entries
+from warmrl.engine.grading import Graders, lacking
 from warmrl.engine.launch import is_first, launched
 from warmrl.engine.progress import Progress
-from warmrl.engine.run_folder import RunFolder
-from warmrl.engine.storage import storing
+from warmrl.engine.run_folder import RunFolder, versions
+from warmrl.engine.samples import DESCRIPTION, Draws, incomplete
+from warmrl.engine.storage import storing, write_json
+from warmrl.engine.suites import Suite
 
 if TYPE_CHECKING:
     from warmrl.engine.workshop import Workshop
@@ -39,6 +43,11 @@ class Experiment:
     reused: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     failed_observers: set[str] = field(default_factory=set)
+
+    @cached_property
+    def graders(self) -> Graders:
+        """What judges answers."""
+        return Graders(self.entries.file.registry, self.entries.store)
 
     @property
     def recipe(self) -> Recipe:
@@ -71,6 +80,7 @@ class Experiment:
                 ) from error
             raise
         finally:
+            self.graders.close()
             if "workshop" in self.__dict__:
                 self.workshop.close()
 
@@ -143,12 +153,30 @@ class Experiment:
         """Sample every suite from one checkpoint, or find the samples in the store."""
         if checkpoint not in self.entries.checkpoints():
             return
-        for suite in self.recipe.suite:
-            folder = self.entries.eval_folder(checkpoint, suite)
-            with self.locked(folder):
-                if not self.agree((folder / DONE_EVALUATION).exists()):
-                    on_block = partial(self.progress.evaluating, checkpoint, suite)
-                    self.workshop.evaluate(checkpoint, suite, folder, on_block)
+        for name in self.recipe.suite:
+            suite = self.entries.suite(name)
+            for draws in self.entries.draws(checkpoint, name):
+                with self.locked(draws.folder):
+                    if self.agree(incomplete(draws, suite)):
+                        self.describe(checkpoint, name, draws)
+                        on_block = partial(self.progress.evaluating, checkpoint, f"{name} ({draws.kind})")
+                        self.workshop.evaluate(checkpoint, suite, draws, on_block)
+                    self.grade(checkpoint, suite, draws)
+
+    def describe(self, checkpoint: str, suite: str, draws: Draws) -> None:
+        """Write down how answers are drawn, beside them."""
+        if is_first():
+            file = draws.folder / DESCRIPTION
+            known = json.loads(file.read_text()) if file.exists() else {}
+            write_json(file, self.entries.sampling(checkpoint, suite, draws) | {"versions": versions(known)})
+
+    def grade(self, checkpoint: str, suite: Suite, draws: Draws) -> None:
+        """Judge the answers that a grader of the suite has not judged: each process its share."""
+        work = self.agree(lacking(draws, suite, self.entries.file.registry))
+        if work:
+            world, rank = (self.workshop.processes.world, self.workshop.processes.rank) if launched() else (1, 0)
+            on_block = partial(self.progress.evaluating, checkpoint, f"{suite.name} ({draws.kind}, graded)")
+            self.graders.grade(work[rank::world], suite, self.stopping, on_block)
 
     @contextmanager
     def locked(self, folder: Path) -> Iterator[None]:

@@ -8,7 +8,7 @@ from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.problem import Problem
 from warmrl.domain.reward import Reward
 from warmrl.domain.stages import MethodConfig
-from warmrl.engine.entries import DONE_EVALUATION, Entries
+from warmrl.engine.entries import Entries
 from warmrl.engine.recipe_rules import data_of, stage_config
 
 # Problems on which the grader is tried.
@@ -53,13 +53,13 @@ def stage_preview(entries: Entries, name: str) -> dict[str, Any]:
 
 def eval_preview(entries: Entries, checkpoint: str, suite: str) -> dict[str, Any]:
     """One evaluation: how much, and whether its samples are there."""
-    problems = len(entries.dataset(f"suite.{suite}").problems())
-    done = entries.can_tell() and (entries.eval_folder(checkpoint, suite) / DONE_EVALUATION).exists()
+    problems = len(entries.suite(suite).problems)
+    done = entries.can_tell() and entries.sampled(checkpoint, suite)
     return {
         "checkpoint": checkpoint,
         "suite": suite,
         "problems": problems,
-        "answers": problems * (entries.file.recipe.eval.samples + 1),
+        "answers": problems * entries.answers_each(),
         "reused": done,
         "why": "reused" if done else "runs",
     }

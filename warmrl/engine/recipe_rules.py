@@ -99,7 +99,12 @@ def checkpoint_problems(recipe: Recipe, name: CheckpointName, at: str) -> Iterat
 
 
 def eval_problems(recipe: Recipe) -> Iterator[str]:
-    """Evaluation points that the recipe never reaches."""
+    """Samples that are all the same, and evaluation points that the recipe never reaches."""
+    if recipe.eval.temperature == 0 and recipe.eval.samples > 1:
+        yield (
+            f"`eval.temperature` is 0 with `eval.samples` {recipe.eval.samples}: greedy answers are all the same, so "
+            "several of them say nothing; sample at a temperature above 0, or take one."
+        )
     for position, text in enumerate(recipe.eval.at):
         try:
             name = CheckpointName.parse(text)

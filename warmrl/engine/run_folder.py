@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,10 +16,12 @@ from warmrl.engine.entries import Entries
 from warmrl.engine.journal import Journal
 from warmrl.engine.launch import local_processes
 from warmrl.engine.run_place import RUN_FILE, known_run
-from warmrl.engine.samples import SAMPLES, measure, read_samples
+from warmrl.engine.samples import DESCRIPTION
+from warmrl.engine.scores import record, rows
 from warmrl.engine.storage import write_json, write_text
 
 RESOLVED = "recipe.resolved.json"
+SAMPLES = "samples.jsonl"
 PACKAGES = ("warmrl", "torch", "transformers", "accelerate", "numpy", "scipy", "pydantic")
 # Journals of stages that the run folder shows as one file each.
 JOINED = ("metrics.jsonl", "timings.jsonl", "rollouts.jsonl", "ledger.jsonl")
@@ -134,38 +137,28 @@ class RunFolder:
         }
 
     def scored(self, entries: Entries, checkpoint: str, suite: str) -> dict[str, Any]:
-        """One evaluation's metrics per problem; written to `evaluations/` beside its samples."""
-        recipe = entries.file.recipe
-        folder = entries.eval_folder(checkpoint, suite)
-        samples = read_samples(folder)
-        metrics = measure(samples, recipe.eval.metrics, entries.file.registry)
+        """One evaluation: `samples.jsonl`, `scores.json` and `sampling.json` of it, and what the report is told."""
         stage, _, step = checkpoint.partition("@")
-        here = self.path / "evaluations" / f"{checkpoint}.{suite}"
-        write_json(here / "scores.json", {"checkpoint": checkpoint, "suite": suite, "metrics": metrics})
-        link = here / SAMPLES
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.path.relpath(folder / SAMPLES, here))
-        drawn = samples["sampled"].values()
-        return {
-            "checkpoint": checkpoint,
-            "stage": stage,
-            "step": int(step) if step else None,
-            "suite": suite,
-            "problems": list(samples["sampled"]),
-            "metrics": metrics,
-            "right": [sum(one.right for one in own) for own in drawn],
-            "n": [len(own) for own in drawn],
-            "settings": {
-                "samples": recipe.eval.samples,
-                "temperature": 1.0,
-                "top_p": 1.0,
-                "max_tokens": recipe.eval.max_tokens,
-                "seed": recipe.eval.seed,
-                "sampler": recipe.sampler.use,
-                "interval": recipe.eval.interval,
-                "bootstrap": recipe.eval.bootstrap,
-            },
-        }
+        about = {"checkpoint": checkpoint, "stage": stage, "step": int(step) if step else None}
+        found = keep_scores(self.path / "evaluations" / f"{checkpoint}.{suite}", entries, checkpoint, suite)
+        return about | found
+
+
+def keep_scores(here: Path, entries: Entries, checkpoint: str, name: str) -> dict[str, Any]:
+    """Write an evaluation's answers with their grades, its metrics and how it was drawn; what a report is told of it.
+
+    `settings` are those of the sampled answers, or of the greedy ones where nothing was sampled.
+    """
+    suite, draws = entries.suite(name), entries.draws(checkpoint, name)
+    found, samples = record(draws, suite, entries.file.recipe.eval.metrics, entries.file.registry)
+    blocks = {one.kind: json.loads((one.folder / DESCRIPTION).read_text()) for one in draws}
+    names = {one.kind: one.folder.name for one in draws}
+    lines = (json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n" for row in rows(samples, suite, names))
+    write_text(here / SAMPLES, "".join(lines))
+    scores = {"checkpoint": checkpoint, **found}
+    write_json(here / "scores.json", scores)
+    write_json(here / DESCRIPTION, {names[kind]: block for kind, block in blocks.items()})
+    return found | {"settings": {"samples": draws[-1].count, **blocks[draws[-1].kind]}}
 
 
 def resolved(entries: Entries) -> dict[str, Any]:
@@ -192,6 +185,16 @@ def environment(sharding: str) -> dict[str, Any]:
         "sharding": sharding if world > 1 else "none",
         "packages": {name: installed(name) for name in PACKAGES},
         "command": " ".join(["warmrl", *sys.argv[1:]]),
+    }
+
+
+def versions(known: Mapping[str, Any]) -> dict[str, str]:
+    """What answers are drawn with, and were before: versions that another start added are all named."""
+    before = known.get("versions", {})
+    now = {name: installed(name) for name in ("torch", "transformers", "warmrl")}
+    return {
+        name: version if before.get(name, version) == version else f"{before[name]}, {version}"
+        for name, version in now.items()
     }
 
 

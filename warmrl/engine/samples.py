@@ -1,43 +1,150 @@
-"""The samples of an evaluation as they are kept, and metrics as pure functions of them. No torch."""
+"""The one store of generated answers: blocks that are written once and never changed. No torch.
+
+A folder holds the answers that one policy gave to one suite under one way of drawing. A block is a file
+`block-HASH.jsonl` with a row an answer, and beside it, under the same hash, `tokens-HASH.safetensors` (ids and what is
+known of each token), `NAME-HASH.safetensors` for numbers that a metric asked for later, and `grades-HASH-KEY.jsonl`, a
+row an answer, for each grader. More samples, problems or graders add files.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from warmrl.domain.names import MetricName
-from warmrl.domain.sample import Sample
-from warmrl.plugin.registry import Registry
+from warmrl.domain.errors import StorageError
+from warmrl.engine.storage import canonical, write_text
+from warmrl.engine.suites import Suite
 
-SAMPLES = "samples.jsonl"
+Kind = Literal["greedy", "sampled"]
+DESCRIPTION = "sampling.json"
+Cell = tuple[str, int, int]
+"""Problem id, and its answers from one index up to another."""
 
 
-def read_samples(folder: Path) -> dict[str, dict[str, list[Sample]]]:
-    """Samples by kind (`greedy`, `sampled`) and problem id, in the suite's order."""
-    names = {field.name for field in fields(Sample)}
-    out: dict[str, dict[str, list[Sample]]] = {"greedy": {}, "sampled": {}}
-    for line in (folder / SAMPLES).read_bytes().splitlines():
-        row = json.loads(line)
-        sample = Sample(**{name: row[name] for name in names})
-        out[row["kind"]].setdefault(sample.problem, []).append(sample)
+@dataclass(frozen=True)
+class Draws:
+    """Answers that are wanted of every problem of a suite: where they are kept, how many, and how they are drawn."""
+
+    kind: Kind
+    folder: Path
+    count: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    seed: int
+    block_size: int
+    extras: frozenset[str] = frozenset()
+    """Per-token numbers beyond log-probability and entropy that a metric reads."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One finished block."""
+
+    file: Path
+
+    @property
+    def hash(self) -> str:
+        """Its name."""
+        return self.file.stem.removeprefix("block-")
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row an answer: `problem`, `prompt`, `index`, `completion`, `finish`, `tokens`, `entropy`, `surprisal`."""
+        return read_rows(self.file)
+
+    def tokens(self) -> Path:
+        """Where ids and the numbers of each token are."""
+        return self.file.with_name(f"tokens-{self.hash}.safetensors")
+
+    def added(self, name: str) -> Path:
+        """Where a number of each token is that was asked for later."""
+        return self.file.with_name(f"{name}-{self.hash}.safetensors")
+
+    def grades(self, key: str) -> Path:
+        """Where a grader's verdicts are."""
+        return self.file.with_name(f"grades-{self.hash}-{key}.jsonl")
+
+    def graded(self, key: str) -> list[dict[str, Any]]:
+        """A grader's verdicts, one for each row."""
+        return read_rows(self.grades(key))
+
+    def sums(self, name: str) -> list[float | None]:
+        """The sum of a per-token number over each answer; None where it was never made."""
+        if not self.added(name).exists():
+            return [None] * len(self.rows)
+        from safetensors.numpy import load_file
+
+        values, at = load_file(self.added(name))[name].astype(float), 0
+        out: list[float | None] = []
+        for row in self.rows:
+            out.append(float(values[at : at + row["tokens"]].sum()))
+            at += row["tokens"]
+        return out
+
+
+def blocks(folder: Path) -> list[Block]:
+    """The finished blocks of a folder, by name."""
+    return [Block(file) for file in sorted(folder.glob("block-*.jsonl"))]
+
+
+def count_there(folder: Path) -> dict[tuple[str, str], int]:
+    """How many answers there are, by problem id and prompt."""
+    found: dict[tuple[str, str], int] = {}
+    for block in blocks(folder):
+        for row in block.rows:
+            key = (row["problem"], row["prompt"])
+            found[key] = found.get(key, 0) + 1
+    return found
+
+
+def missing(draws: Draws, suite: Suite) -> list[list[Cell]]:
+    """What has still to be drawn, in fixed blocks of problems; a block of which nothing is missing is left out."""
+    there, names = count_there(draws.folder), list(suite.problems)
+    out = []
+    for start in range(0, len(names), draws.block_size):
+        own = names[start : start + draws.block_size]
+        have = {name: there.get((name, suite.prompts[name]), 0) for name in own}
+        if cells := [(name, have[name], draws.count) for name in own if have[name] < draws.count]:
+            out.append(cells)
     return out
 
 
-def measure(samples: dict[str, dict[str, list[Sample]]], metrics: Sequence[str], registry: Registry) -> dict[str, Any]:
-    """Each metric's value and weight per problem, with what the report needs to know of it."""
-    out: dict[str, Any] = {}
-    for text in metrics:
-        name = MetricName.parse(text)
-        registration = registry.get("metric", name.name)
-        metric = registration.load()(registration.config(), name)
-        found = [metric.value(own) for own in samples[metric.reads].values()]
-        out[text] = {
-            "values": [None if one is None else one.value for one in found],
-            "weights": [0.0 if one is None else one.weight for one in found],
-            "unit": metric.unit,
-            "higher_is_better": metric.higher_is_better,
-        }
-    return out
+def incomplete(draws: Draws, suite: Suite) -> bool:
+    """Whether an answer is missing, or a number of its tokens that a metric reads and that can be had."""
+    there = (block for block in blocks(draws.folder) if block.tokens().exists())
+    return bool(missing(draws, suite)) or any(not b.added(name).exists() for b in there for name in draws.extras)
+
+
+def block_for(folder: Path, cells: Iterable[Cell], prompts: Mapping[str, str]) -> Block:
+    """The block that holds these answers: its name says which, so that a killed evaluation finds it again."""
+    named = canonical([[name, prompts[name], start, end] for name, start, end in cells])
+    return Block(folder / f"block-{hashlib.sha256(named.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}.jsonl")
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of a finished file. Raises `StorageError` when it is not what was written."""
+    try:
+        return [json.loads(line) for line in file.read_bytes().splitlines()]
+    except ValueError as error:
+        raise StorageError(
+            f"{file} is damaged ({error}); remove it, and the same command makes what was in it again."
+        ) from None
+
+
+def write_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """A file of rows, in one step. Lone surrogates, which a tokenizer may make, are escaped."""
+    write_text(file, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+
+
+def answers(draws: Draws, suite: Suite) -> Iterator[tuple[Block, int, dict[str, Any]]]:
+    """Block, place and row of every answer that is wanted and there, in no order that means anything."""
+    for block in blocks(draws.folder):
+        for place, row in enumerate(block.rows):
+            if row["index"] < draws.count and suite.prompts.get(row["problem"]) == row["prompt"]:
+                yield block, place, row

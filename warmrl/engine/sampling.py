@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice
 from warmrl.domain.errors import ServiceError
 from warmrl.domain.group import Completion, Group
-from warmrl.domain.problem import Message, Problem, Text
+from warmrl.domain.problem import Problem
 from warmrl.domain.sampler import Request, Sampler, SamplerConfig
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
@@ -21,15 +20,6 @@ from warmrl.plugin.registry import Registry
 
 # How far rounding may bring a log-probability above zero, or an entropy below it.
 ROUNDING = 1e-3
-
-
-def asked(problem: Problem, style: AnswerStyle) -> tuple[Message, ...]:
-    """The problem's prompt with the answer style's instruction after the question."""
-    instruction = style.instruction()
-    if not instruction:
-        return problem.messages
-    *before, last = problem.messages
-    return (*before, Message(last.role, (*last.parts, Text("\n" + instruction))))
 
 
 def blocks_of(count: int, size: int) -> list[range]:

@@ -28,9 +28,10 @@ from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import epoch_slice, generator
 from warmrl.engine.recompute import Recompute
-from warmrl.engine.sampling import Sampling, asked, completion_seed
+from warmrl.engine.sampling import Sampling, completion_seed
 from warmrl.engine.scoring import Rewards
 from warmrl.engine.spreading import Spread
+from warmrl.engine.suites import asked
 from warmrl.plugin.registry import Registry
 
 if TYPE_CHECKING:

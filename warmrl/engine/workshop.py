@@ -22,10 +22,12 @@ from warmrl.engine.processes import Processes
 from warmrl.engine.progress import Progress
 from warmrl.engine.randomness import generator
 from warmrl.engine.recipe_rules import stage_config
+from warmrl.engine.samples import Draws
 from warmrl.engine.sampling import Sampling
 from warmrl.engine.scoring import Rewards
 from warmrl.engine.stage import Stage
 from warmrl.engine.storage import write_json
+from warmrl.engine.suites import Suite
 from warmrl.engine.trainable import add_adapters, freeze_but
 
 
@@ -135,16 +137,12 @@ class Workshop:
             add_adapters(policy, config.train, config.lora, seed, config.policy)
         return policy
 
-    def evaluate(self, checkpoint: str, suite: str, folder: Path, on_block: Callable[[int, int], None]) -> None:
-        """Sample one suite from one checkpoint."""
+    def evaluate(self, checkpoint: str, suite: Suite, draws: Draws, on_block: Callable[[int, int], None]) -> None:
+        """Draw what is missing of one checkpoint's answers to one suite."""
         if self._evaluated is None or self._evaluated[0] != checkpoint:
             self.forget()
             self._evaluated = checkpoint, self.load(self.entries.policy_source(checkpoint), trained=False)
-        problems = self.entries.dataset(f"suite.{suite}").problems()
-        evaluation = Evaluation(
-            folder, problems, self.style, self.grader, self.recipe.eval, self.processes, self.stopping, on_block
-        )
-        evaluation.sample(self.sampling, self._evaluated[1])
+        Evaluation(suite, draws, self.processes, self.stopping, on_block).sample(self.sampling, self._evaluated[1])
 
 
 def spent(stage: Stage, began: float) -> float:

@@ -14,7 +14,7 @@ from warmrl.domain.problem import Problem
 from warmrl.domain.sampler import SamplerConfig
 from warmrl.domain.stages import MethodConfig, StageConfig
 from warmrl.domain.teacher import TeacherConfig
-from warmrl.engine.entries import DONE_EVALUATION, Entries
+from warmrl.engine.entries import Entries
 from warmrl.engine.forecast.machines import Machine
 from warmrl.engine.forecast.memory import Lines
 from warmrl.engine.forecast.outline import Outline, outline
@@ -174,13 +174,13 @@ class Resources:
     def evaluations(self) -> dict[str, EvaluationPlan]:
         """Every suite that has still to be sampled somewhere, on one checkpoint."""
         recipe, base = self.entries.file.recipe, self.base
-        style = self.entries.file.registry.instance(recipe.answer)
         out = {}
         for suite in recipe.suite:
             if base is None or not self.points(suite):
                 continue
-            problems = self.entries.dataset(f"suite.{suite}").problems()
-            prompts = prompts_of(base, problems, style)
+            own = self.entries.suite(suite)
+            problems = list(own.problems.values())
+            prompts = prompts_of(base, problems, own.style)
             lengths = evaluated(self.eval_folders(suite), recipe.eval.max_tokens)
             out[suite] = self.evaluation(base, len(problems), prompts, lengths)
         return out
@@ -198,25 +198,28 @@ class Resources:
             base.shapes, device=self.machine.bytes, width=width, completions=config.block_size * samples,
             per_prompt=samples, prompt=prompts.longest, longest=recipe.eval.max_tokens,
         )  # fmt: skip
-        load = Load(problems, samples + 1, prompts.tokens, lengths.tokens, prompts.image_tokens)
+        load = Load(problems, self.entries.answers_each(), prompts.tokens, lengths.tokens, prompts.image_tokens)
         rows = min(getattr(config, "rows", 2**31), config.block_size * samples)
         seconds = seconds_of_sampling(
             base.shapes, load, self.machine, world(recipe.launch.processes),
             rows=rows, longest=recipe.eval.max_tokens, width=width,
         )  # fmt: skip
         lines = {"weights": base.shapes.total * width, "sampler": own}
-        return EvaluationPlan(lines, forward_flops(base.shapes, load), seconds, problems * (samples + 1), lengths)
+        answers = problems * self.entries.answers_each()
+        return EvaluationPlan(lines, forward_flops(base.shapes, load), seconds, answers, lengths)
 
     def eval_folders(self, suite: str) -> list[Path]:
-        """The entries of a suite's evaluations, the first checkpoint's first."""
+        """The entries of a suite's answers, the first checkpoint's first."""
         if not self.entries.can_tell():
             return []
-        return [self.entries.eval_folder(checkpoint, suite) for checkpoint in self.entries.checkpoints()]
+        points = self.entries.checkpoints()
+        return [one.folder for checkpoint in points for one in self.entries.draws(checkpoint, suite)]
 
     def points(self, suite: str) -> int:
         """Checkpoints on which a suite has still to be sampled."""
-        done = sum((folder / DONE_EVALUATION).exists() for folder in self.eval_folders(suite))
-        return len(self.entries.checkpoints()) - done
+        if not self.entries.can_tell():
+            return len(self.entries.checkpoints())
+        return sum(not self.entries.sampled(checkpoint, suite) for checkpoint in self.entries.checkpoints())
 
     def disk(self) -> dict[str, int]:
         """Bytes on the disk: checkpoints of the stage at work, policies and samples that stay."""

@@ -12,8 +12,8 @@ from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import ModelTable
 from warmrl.engine.forecast.outline import Outline
-from warmrl.engine.samples import SAMPLES
-from warmrl.engine.sampling import asked
+from warmrl.engine.samples import blocks
+from warmrl.engine.suites import asked
 from warmrl.packed.plan import Prompt
 from warmrl.packed.shapes import Shapes
 
@@ -111,7 +111,7 @@ def sampled(folder: Path | None, longest: int) -> Completions:
 def evaluated(folders: Sequence[Path], longest: int) -> Completions:
     """Lengths of an evaluation's answers: those of the first checkpoint that was on the suite, or the assumption."""
     for folder in folders:
-        lengths = [row["tokens"] for row in rows_of(folder, SAMPLES)]
+        lengths = [row["tokens"] for block in blocks(folder) for row in block.rows]
         if lengths:
             mean = sum(lengths) / len(lengths)
             return Completions(mean, longest, f"answers of {mean:.0f} tokens were measured on the suite")

@@ -1,0 +1,120 @@
+"""Grades answers: every grader of a suite on every answer that it has not judged yet. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from warmrl.domain.answer import AnswerStyle
+from warmrl.domain.config import Choice
+from warmrl.domain.errors import Interrupted, WarmrlError
+from warmrl.domain.reward import Reward
+from warmrl.domain.sample import Grade
+from warmrl.engine.keys import semantic
+from warmrl.engine.samples import Block, Draws, blocks, write_rows
+from warmrl.engine.suites import Suite
+from warmrl.plugin.registry import Registry
+
+Task = tuple[Block, Choice, str]
+"""A block, who is to judge it, and the key of the verdicts."""
+
+
+def grades_key(choice: Choice, suite: Suite, block: Block, registry: Registry) -> str:
+    """What identifies a grader's verdicts on a block: its settings, the style, and the right answers."""
+    asked = {row["problem"] for row in block.rows}
+    found = [suite.problems[name] for name in sorted(asked & suite.problems.keys())]
+    golds = [[one.id, one.gold, one.kind, one.extra] for one in found]
+    parts = [semantic(choice, registry), semantic(suite.style_choice, registry), golds]
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def lacking(draws: Draws, suite: Suite, registry: Registry) -> list[Task]:
+    """The blocks that a grader of the suite has not judged."""
+    all_of = ((b, one, grades_key(one, suite, b, registry)) for b in blocks(draws.folder) for one in suite.graders)
+    return [(block, one, key) for block, one, key in all_of if not block.grades(key).exists()]
+
+
+def open_reward(choice: Choice, style: AnswerStyle[Any], registry: Registry, folder: Path) -> Reward[Any]:
+    """A reward that is ready to score; `folder` is the store, where a teacher that it asks keeps its replies."""
+    reward = registry.instance(choice, style)
+    # A teacher is made for a stage, of which an extractor or a judge has none: only the place of its cache.
+    place = SimpleNamespace(folder=folder / "grading", style=style)
+    reward.opens = lambda chosen: registry.instance(chosen, place)
+    return reward
+
+
+class Graders:
+    """The graders of a run, each made when it is first needed."""
+
+    def __init__(self, registry: Registry, store: Path) -> None:
+        self.registry, self.store = registry, store
+        self._made: list[tuple[Choice, Choice, Reward[Any]]] = []
+
+    def get(self, choice: Choice, suite: Suite) -> Reward[Any]:
+        """A suite's grader; one that was made for another suite of the same style serves again."""
+        for known, style, reward in self._made:
+            if (known, style) == (choice, suite.style_choice):
+                return reward
+        reward = open_reward(choice, suite.style, self.registry, self.store)
+        self._made.append((choice, suite.style_choice, reward))
+        return reward
+
+    def grade(
+        self,
+        work: Sequence[Task],
+        suite: Suite,
+        stopping: Callable[[], int],
+        on_block: Callable[[int, int], None],
+    ) -> None:
+        """Judge these blocks. Raises `Interrupted` between two of them, `WarmrlError` for what is no grade."""
+        for number, (block, choice, key) in enumerate(work):
+            write_rows(block.grades(key), list(self.judged(block, choice, suite)))
+            on_block(number + 1, len(work))
+            if signal := stopping():
+                raise Interrupted(
+                    f"Stopped by signal {signal} while answers were graded; finished blocks are kept, and the same "
+                    "command goes on with the next one.",
+                    128 + signal,
+                )
+
+    def judged(self, block: Block, choice: Choice, suite: Suite) -> Iterator[dict[str, Any]]:
+        """One grader's row for each answer of a block; of a problem that the suite no longer has, an empty one."""
+        grader = self.get(choice, suite)
+        texts: dict[str, list[str]] = {}
+        for row in block.rows:
+            texts.setdefault(row["problem"], []).append(row["completion"])
+        grades = {
+            name: iter(checked(choice.use, grader, grader.grade(suite.problems[name], own), own, name))
+            for name, own in texts.items()
+            if name in suite.problems
+        }
+        for row in block.rows:
+            if row["problem"] not in grades:
+                yield {}
+                continue
+            yield {**asdict(next(grades[row["problem"]])), "well_formed": suite.style.well_formed(row["completion"])}
+
+    def close(self) -> None:
+        """Stop worker processes."""
+        for *_, reward in self._made:
+            reward.close()
+        self._made.clear()
+
+
+def checked(use: str, grader: Reward[Any], grades: list[Grade], texts: Sequence[str], problem: str) -> list[Grade]:
+    """Refuse what would silently spoil a score."""
+    if len(grades) != len(texts):
+        raise WarmrlError(f"The grader `{use}` gave {len(grades)} grades for {len(texts)} answers to `{problem}`.")
+    for one in grades:
+        if not grader.low <= one.score <= grader.high:  # NaN too
+            raise WarmrlError(
+                f"The grader `{use}` gave {one.score} for an answer to `{problem}`, outside its declared range "
+                f"[{grader.low}, {grader.high}]."
+            )
+    return grades

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from warmrl import __version__
-from warmrl.cli import doctor, evaluate, export, plan, plugin, recipe, report, reward, run, runs
+from warmrl.cli import compare, doctor, evaluate, export, plan, plugin, recipe, report, reward, run, runs
 from warmrl.domain.errors import WarmrlError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("eval")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)

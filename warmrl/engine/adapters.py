@@ -33,6 +33,16 @@ def plain_state(model: Any) -> dict[str, Tensor]:
     return state
 
 
+def merged(model: Any, folder: str) -> Any:
+    """A model with a folder's adapters added into its weights. Raises ValueError for adapters of another model."""
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, folder, use_safetensors=True).merge_and_unload()
+    except RuntimeError as error:
+        raise ValueError(f"the adapters in {folder} are of another model ({str(error).splitlines()[0]})") from error
+
+
 class Unadapted:
     """A packed policy with its adapters off: what its stage started from, with the same weights and cached features."""
 

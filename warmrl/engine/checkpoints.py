@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from warmrl.domain.errors import UsageError
 from warmrl.domain.names import CheckpointName
@@ -18,6 +19,8 @@ from warmrl.plugin.registry import Registry
 # Files of a checkpoint that change what it does: weights, settings, chat template, vocabulary.
 SEMANTIC = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
+# What makes a folder one of adapters.
+ADAPTER = "adapter_config.json"
 # How the Hub names a repository; a few old ones have no owner.
 HUB_ID = r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*"
 
@@ -29,6 +32,8 @@ class Source:
     path: str
     revision: str | None
     fingerprint: str
+    adapter: str | None = None
+    """The folder of adapters to merge into it (peft)."""
 
     @property
     def bytes(self) -> int:
@@ -39,7 +44,26 @@ class Source:
 def find(path: str, revision: str | None, registry: Registry) -> Source:
     """Resolve a model path. Raises `UsageError` naming what was tried."""
     folder = locate(path, registry)
-    return from_hub(path, revision) if folder is None else folder_source(folder)
+    source = from_hub(path, revision) if folder is None else folder_source(folder)
+    return with_base(source, registry) if (Path(source.path) / ADAPTER).is_file() else source
+
+
+def with_base(source: Source, registry: Registry) -> Source:
+    """Adapters (peft) with the model that they name, into which they are merged. Raises `UsageError`."""
+    folder = Path(source.path)
+    try:
+        settings = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+        named, revision = settings["base_model_name_or_path"], settings.get("revision")
+    except (OSError, ValueError, KeyError, TypeError):
+        named = None
+    if not isinstance(named, str) or not (folder / "adapter_model.safetensors").is_file():
+        raise UsageError(
+            f"{folder} holds adapters that cannot be used: they are `adapter_model.safetensors`, and {ADAPTER} names "
+            "their model as `base_model_name_or_path`. Export or save them again."
+        )
+    base = find(named, revision, registry)
+    fingerprint = hashlib.sha256(f"{base.fingerprint}\0{source.fingerprint}".encode()).hexdigest()
+    return Source(base.path, base.revision, fingerprint, str(folder))
 
 
 def locate(path: str, registry: Registry) -> Path | None:
@@ -78,10 +102,7 @@ def from_run(path: str) -> Path:
     except ValueError as error:
         raise UsageError(f"{error}.") from None
     run = Path(name.run or "")
-    try:
-        stages = json.loads((run / RUN_FILE).read_text())["stages"]
-    except (OSError, ValueError, KeyError):
-        raise UsageError(f"`{path}`: {run} holds no warmrl run; give the run's folder before `#`.") from None
+    stages = stages_of(run, path)
     if name.stage not in stages:
         known = ", ".join(stages) or "none yet"
         raise UsageError(f"`{path}`: the run has no finished stage `{name.stage}`; there are: {known}.")
@@ -92,6 +113,21 @@ def from_run(path: str) -> Path:
     if not folder.is_dir():
         raise UsageError(f"`{path}`: that step was not kept; name it in `eval.at` and run the recipe again.")
     return folder
+
+
+def stages_of(run: Path, path: str) -> dict[str, dict[str, Any]]:
+    """A run's finished stages. Raises `UsageError`."""
+    try:
+        return json.loads((run / RUN_FILE).read_text())["stages"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"`{path}`: {run} holds no warmrl run; give the run's folder before `#`.") from None
+
+
+def key_in_run(path: str) -> str:
+    """What identifies the policy of `RUN#stage@step` in the run's own recipe: the stage's key, and the step."""
+    name = CheckpointName.parse(path)
+    stage = stages_of(Path(name.run or ""), path)[name.stage]
+    return stage["key"] + ("" if name.step is None else f"@{name.step}")
 
 
 def folder_source(folder: Path) -> Source:

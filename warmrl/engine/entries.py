@@ -16,7 +16,7 @@ from warmrl.domain.errors import DataError, UsageError
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.problem import Problem
 from warmrl.domain.sampler import SamplerConfig
-from warmrl.engine.checkpoints import Source, find, folder_source, locate, weights_here
+from warmrl.engine.checkpoints import Source, find, folder_source, key_in_run, locate, weights_here
 from warmrl.engine.keys import key_of, semantic
 from warmrl.engine.recipe_file import RecipeFile
 from warmrl.engine.recipe_rules import data_of, stage_config, stage_order
@@ -171,7 +171,7 @@ class Entries:
             if kind == "sampled":
                 way |= {"temperature": table.temperature, "top_p": table.top_p, "seed": table.seed}
             parts = {
-                "answers of": self.policy_key(checkpoint),
+                "answers of": self.answers_key(checkpoint),
                 "suite": {"use": choice.use, **semantic(choice.config, registry, skip=frozenset({"limit"}))},
                 "sampler": semantic(recipe.sampler, registry),
                 "model": semantic(recipe.model, registry, skip=frozenset({"path", "revision"})),
@@ -181,6 +181,14 @@ class Entries:
             count = 1 if kind == "greedy" else table.samples
             out.append(Draws(kind, folder, count, **way, block_size=recipe.sampler.config.block_size, extras=extras))
         return out
+
+    def answers_key(self, checkpoint: str) -> str:
+        """What identifies who answers. A checkpoint of another run is what it is there, so its answers serve here."""
+        path = self.file.recipe.model.path
+        if checkpoint == "base" and "#" in path:
+            find(path, None, self.file.registry)
+            return key_in_run(path)
+        return self.policy_key(checkpoint)
 
     def sampling(self, checkpoint: str, suite: str, draws: Draws) -> dict[str, Any]:
         """The sampling block of an evaluation: everything of how answers are drawn that a comparison must share."""

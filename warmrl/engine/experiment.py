@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -26,6 +26,8 @@ from warmrl.engine.run_folder import RunFolder, versions
 from warmrl.engine.samples import DESCRIPTION, Draws, incomplete
 from warmrl.engine.storage import storing, write_json
 from warmrl.engine.suites import Suite
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from warmrl.engine.workshop import Workshop
@@ -69,8 +71,16 @@ class Experiment:
 
     def run(self) -> dict[str, Any]:
         """Run everything; returns the report. Raises `Interrupted` after publishing a checkpoint."""
+        return self.whole(self.run_all)
+
+    def only(self, checkpoint: str) -> None:
+        """Evaluate one checkpoint, which is there; no report is written."""
+        self.whole(lambda: self.evaluate(checkpoint))
+
+    def whole(self, work: Callable[[], T]) -> T:
+        """Do work that may need the workshop, and close it."""
         try:
-            return self.run_all()
+            return work()
         except Exception as error:
             if "workshop" in self.__dict__ and self.workshop.processes.lost(error):
                 raise WarmrlError(

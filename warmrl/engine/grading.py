@@ -43,9 +43,11 @@ def lacking(draws: Draws, suite: Suite, registry: Registry) -> list[Task]:
 def open_reward(choice: Choice, style: AnswerStyle[Any], registry: Registry, folder: Path) -> Reward[Any]:
     """A reward that is ready to score; `folder` is the store, where a teacher that it asks keeps its replies."""
     reward = registry.instance(choice, style)
-    # A teacher is made for a stage, of which an extractor or a judge has none: only the place of its cache.
-    place = SimpleNamespace(folder=folder / "grading", style=style)
-    reward.opens = lambda chosen: registry.instance(chosen, place)
+    # A teacher is made for a stage. An extractor or a judge has none, so this stands for one: constants for its seeds,
+    # the place of its cache, prompts as they are, and each process for itself.
+    alone = SimpleNamespace(world=1, rank=0, first=True, gather=list, agree=lambda value: value, wait=lambda: None)
+    own = {"name": "grader", "seed": 0, "folder": folder / "grader", "processes": alone, "style": None, "policy": None}
+    reward.opens = lambda chosen: registry.instance(chosen, SimpleNamespace(**own))
     return reward
 
 

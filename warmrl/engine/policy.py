@@ -19,7 +19,7 @@ from warmrl.domain.errors import UsageError
 from warmrl.domain.group import Completion, Group
 from warmrl.domain.problem import Image, Message, Text, images_of
 from warmrl.domain.recipe import ModelTable
-from warmrl.engine.adapters import Unadapted, plain_state
+from warmrl.engine.adapters import Unadapted, merged, plain_state
 from warmrl.engine.checkpoints import Source
 from warmrl.engine.launch import local_processes
 from warmrl.engine.processes import tame_threads
@@ -84,7 +84,10 @@ class Policy:
             family = AutoModelForImageTextToText if vision else AutoModelForCausalLM
             dtype = torch.float32 if trained or table is None else getattr(torch, table.dtype)
             places = placed(family, config, dtype, spread, torch.device(device)) if spread else {}
-            model = family.from_pretrained(source.path, dtype=dtype, **options, **places)
+            kept = torch.float32 if source.adapter else dtype  # adapters are merged in full precision
+            model = family.from_pretrained(source.path, dtype=kept, **options, **places)
+            if source.adapter:
+                model = merged(model, source.adapter).to(dtype)
             processor = AutoProcessor.from_pretrained(source.path, **options, **pixels)
             policy = cls(model.eval().requires_grad_(trained), processor, device, placed=bool(spread))
             policy.compute = getattr(torch, table.dtype) if table else dtype

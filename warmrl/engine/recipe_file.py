@@ -45,6 +45,11 @@ def read(path: Path, sets: Sequence[str] = ()) -> RecipeFile:
     text, table = merged(path)
     for assignment in sets:
         assign(table, assignment)
+    return validated(path, text, table)
+
+
+def validated(path: Path, text: str, table: dict[str, Any]) -> RecipeFile:
+    """Check a whole table as the recipe of `path`. Raises `RecipeError` or `PluginError` with every problem found."""
     fill_use(table)
     registry = Registry.installed(local_plugins(table, path))
     try:

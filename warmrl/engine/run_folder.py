@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,9 +16,11 @@ from warmrl.engine.entries import Entries
 from warmrl.engine.journal import Journal
 from warmrl.engine.launch import local_processes
 from warmrl.engine.run_place import RUN_FILE, known_run
-from warmrl.engine.samples import DESCRIPTION
+from warmrl.engine.samples import DESCRIPTION, Draws
 from warmrl.engine.scores import record, rows
 from warmrl.engine.storage import write_json, write_text
+from warmrl.engine.suites import Suite
+from warmrl.plugin.registry import Registry
 
 RESOLVED = "recipe.resolved.json"
 SAMPLES = "samples.jsonl"
@@ -47,8 +49,8 @@ class RunFolder:
 
     def note(self, more: dict[str, Any]) -> None:
         """Add to the environment what is only known once everything is loaded."""
-        known = json.loads((self.path / "environment.json").read_text())
-        write_json(self.path / "environment.json", known | more)
+        file = self.path / "environment.json"
+        write_json(file, (json.loads(file.read_text()) if file.exists() else {}) | more)
 
     def record(self, entries: Entries, state: str, stages: dict[str, Any]) -> None:
         """Write `run.json`: how far the run is, and every store entry that is its own (`warmrl runs prune` asks)."""
@@ -140,23 +142,24 @@ class RunFolder:
         """One evaluation: `samples.jsonl`, `scores.json` and `sampling.json` of it, and what the report is told."""
         stage, _, step = checkpoint.partition("@")
         about = {"checkpoint": checkpoint, "stage": stage, "step": int(step) if step else None}
-        found = keep_scores(self.path / "evaluations" / f"{checkpoint}.{suite}", entries, checkpoint, suite)
-        return about | found
+        here, draws = self.path / "evaluations" / f"{checkpoint}.{suite}", entries.draws(checkpoint, suite)
+        metrics = entries.file.recipe.eval.metrics
+        return about | keep_scores(here, entries.suite(suite), draws, metrics, entries.file.registry)
 
 
-def keep_scores(here: Path, entries: Entries, checkpoint: str, name: str) -> dict[str, Any]:
+def keep_scores(
+    here: Path, suite: Suite, draws: Sequence[Draws], metrics: Sequence[str], registry: Registry
+) -> dict[str, Any]:
     """Write an evaluation's answers with their grades, its metrics and how it was drawn; what a report is told of it.
 
     `settings` are those of the sampled answers, or of the greedy ones where nothing was sampled.
     """
-    suite, draws = entries.suite(name), entries.draws(checkpoint, name)
-    found, samples = record(draws, suite, entries.file.recipe.eval.metrics, entries.file.registry)
+    found, samples = record(draws, suite, metrics, registry)
     blocks = {one.kind: json.loads((one.folder / DESCRIPTION).read_text()) for one in draws}
     names = {one.kind: one.folder.name for one in draws}
     lines = (json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n" for row in rows(samples, suite, names))
     write_text(here / SAMPLES, "".join(lines))
-    scores = {"checkpoint": checkpoint, **found}
-    write_json(here / "scores.json", scores)
+    write_json(here / "scores.json", found)
     write_json(here / DESCRIPTION, {names[kind]: block for kind, block in blocks.items()})
     return found | {"settings": {"samples": draws[-1].count, **blocks[draws[-1].kind]}}
 

@@ -48,7 +48,8 @@ def claim(folder: Path, name: str) -> None:
 
 def newest_run() -> Path:
     """The run of the default folder that finished last. Raises `UsageError` when there is none."""
-    runs = [file for file in home().glob("*/run.json") if known_run(file.parent).get("state") == "finished"]
+    known = {file: known_run(file.parent) for file in home().glob("*/run.json")}
+    runs = [file for file, one in known.items() if one.get("state") == "finished" and "targets" not in one]
     if not runs:
         raise UsageError(f"{home()} holds no finished run; give a run folder, or set WARMRL_HOME.")
     return max(runs, key=lambda file: file.stat().st_mtime).parent

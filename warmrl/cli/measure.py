@@ -1,0 +1,155 @@
+"""What `warmrl eval` and `warmrl compare` share: their options, measuring targets, and the table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Metrics = Annotated[list[str] | None, typer.Option("--metric", help="A metric, as pass@16; may be repeated.")]
+Suites = Annotated[
+    list[str] | None,
+    typer.Option("--suite", metavar="NAME[=PATH]", help="A suite: of the recipe, or a dataset; may be repeated."),
+]
+RecipeFrom = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE", help="Take suites, prompts and sampling from this recipe.")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="Change a key: eval.samples=32.")]
+Sampling = Annotated[
+    list[str] | None,
+    typer.Option("--sampling", metavar="K=V", help="How a file's samples were drawn: temperature=1.0."),
+]
+TrainedOn = Annotated[
+    list[str] | None,
+    typer.Option("--trained-on", metavar="NAME[=PATH]", help="Training data to look for in the suites."),
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the report goes (default: ./runs/…).")]
+Json = Annotated[bool, typer.Option("--json", help="End with one line of JSON.")]
+Code = Annotated[bool, typer.Option("--trust-remote-code", help="Let a model repository's own code run.")]
+
+
+def measured(
+    given: Sequence[str],
+    metrics: Sequence[str] | None,
+    suites: Sequence[str] | None,
+    recipe: Path | None,
+    sets: Sequence[str] | None,
+    sampling: Sequence[str] | None,
+    trained_on: Sequence[str] | None,
+    out: Path | None,
+    stopping: Any,
+    allow_code: bool,
+    **more: Any,
+) -> dict[str, Any]:
+    """Measure targets under one protocol and write their report. Raises `UsageError` before anything is drawn."""
+    from warmrl.cli.display import progress_for
+    from warmrl.engine.comparing import Measuring
+    from warmrl.engine.launch import is_first
+    from warmrl.engine.run_place import claim, home
+    from warmrl.engine.storage import require_space
+    from warmrl.engine.targets import PROBES, protocol, targets_of
+
+    sources = [one for text in given for one in text.partition("=")[2].split(",") or [text]] + list(given)
+    rules = protocol(recipe, sources, suites or [], metrics or [], sets or [])
+    targets = targets_of(given, rules)
+    name = name_of([one.label for one in targets])
+    folder = out or home() / name
+    claim(folder, name)
+    require_space(folder)
+    training = [dataset_of(text, targets[0].file.registry) for text in trained_on or []]
+    explicit = bool(metrics) or rules.table["eval"].get("metrics") != PROBES
+    stated = dict(setting(text) for text in sampling or [])
+    evaluations = []
+    with progress_for() as progress:
+        measuring = Measuring(folder, home() / "store", progress, stopping, allow_code, stated, explicit, training)
+        for target in targets:
+            evaluations += measuring.measure(target)
+    if not is_first():
+        return {}
+    report = measuring.report(targets, evaluations, name=name, settings=interval_of(targets[0]), **more)
+    show(report, folder)
+    return report | {"folder": str(folder)}
+
+
+def name_of(labels: Sequence[str]) -> str:
+    """What a measurement is called: `eval-A`, `compare-A-B`."""
+    import re
+
+    words = "-".join(["eval" if len(labels) == 1 else "compare", *labels])
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", words)[:100]
+
+
+def interval_of(target: Any) -> dict[str, Any]:
+    """How intervals are made."""
+    table = target.file.recipe.eval
+    return {"level": table.interval, "draws": table.bootstrap, "seed": table.seed}
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """`--sampling KEY=VALUE`. Raises `UsageError`."""
+    import tomllib
+
+    from warmrl.domain.errors import UsageError
+
+    key, equals, raw = text.partition("=")
+    try:
+        return key.strip(), tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        if equals and raw:
+            return key.strip(), raw
+    raise UsageError(f"`--sampling {text}`: write a key and a value, as `--sampling temperature=1.0`.")
+
+
+def dataset_of(text: str, registry: Any) -> Any:
+    """`NAME[=PATH]`: a dataset by its plugin's name. Raises `UsageError`."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from warmrl.domain.config import DatasetChoice
+    from warmrl.domain.errors import UsageError
+
+    name, equals, path = text.partition("=")
+    table = {"use": name, **({"path": path} if equals else {})}
+    try:
+        choice = TypeAdapter(DatasetChoice).validate_python(table, context={"registry": registry})
+    except ValidationError as error:
+        raise UsageError(f"`--trained-on {text}`: {error.errors()[0]['msg']}.") from None
+    return registry.instance(choice)
+
+
+def endpoints(report: dict[str, Any]) -> dict[str, Any]:
+    """What `--json` prints."""
+    rows = report.get("endpoints", [])
+    folder = Path(report.get("folder", "."))
+    return {
+        "report": str(folder / "report.html"),
+        "answer": [one["text"] for one in report.get("answer", [])],
+        "metrics": {f"{one['checkpoint']}/{one['suite']}/{one['metric']}": compact(one) for one in rows},
+        "findings": report.get("findings", []),
+    }
+
+
+def compact(one: dict[str, Any]) -> dict[str, Any]:
+    """A score for machines."""
+    return {name: one[name] for name in ("value", "low", "high", "n")}
+
+
+def show(report: dict[str, Any], folder: Path) -> None:
+    """The endpoint tables, what can be told apart, and where the report is, on standard error."""
+    from warmrl.cli.summary import interval
+
+    console = Console(stderr=True)
+    for suite in report["suites"]:
+        own = [one for one in report["endpoints"] if one["suite"] == suite]
+        names = list(dict.fromkeys(one["metric"] for one in own))
+        table = Table("", *names, title=suite, title_justify="left")
+        for label in dict.fromkeys(one["checkpoint"] for one in own):
+            cells = {one["metric"]: interval(one) for one in own if one["checkpoint"] == label}
+            table.add_row(label, *(cells.get(name, "") for name in names))
+        console.print(table)
+    for sentence in [one["text"] for one in report["answer"]][:4] + report["findings"]:
+        console.print(sentence, highlight=False, markup=False)
+    console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,169 @@
+"""What `warmrl eval` and `warmrl compare` are given: checkpoints of anyone, and files of samples. No torch.
+
+A checkpoint becomes a recipe without stages whose model it is: the *protocol* (suites, metrics, prompts, sampling) with
+another `model.path`. So its answers have the same place in the store, whichever command asks for them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warmrl.domain.errors import UsageError
+from warmrl.engine import recipe_file
+from warmrl.engine.recipe_file import RecipeFile
+from warmrl.engine.run_place import RUN_FILE
+
+RESOLVED = "recipe.resolved.json"
+FILES = (".jsonl", ".json", ".tsv", ".csv", ".xlsx", ".pkl")
+"""How files of samples end (a pickle is refused with a sentence)."""
+TRAINING = ("stage", "reward", "data", "extends")
+"""Tables of a recipe that say nothing about how a checkpoint is measured."""
+PROBES = ["accuracy", "pass@1", "pass@16", "diversity@8", "entropy", "length", "truncated", "extraction_failure"]
+"""What is measured where nobody says what."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing to measure: its label in tables, what it is, and the protocol as a recipe whose model it is."""
+
+    label: str
+    source: str
+    file: RecipeFile
+    arm: str | None = None
+    seed: int | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of samples, of which no model is known."""
+        return is_file(self.source)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How everything is measured: a recipe's tables without a model's path, and the file that errors name."""
+
+    path: Path
+    table: dict[str, Any]
+
+    def of(self, source: str, model: dict[str, Any]) -> RecipeFile:
+        """The recipe without stages that measures one checkpoint. Raises `RecipeError`."""
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", f"eval_{source}")
+        table = json.loads(json.dumps(self.table)) | {"version": 1, "name": name, "stage": {}}
+        table["model"] = {k: v for k, v in table.get("model", {}).items() if k not in ("path", "revision")} | model
+        return recipe_file.validated(self.path, "", table)
+
+
+def is_file(source: str) -> bool:
+    """Whether a target is a file of samples."""
+    return Path(source).suffix.lower() in FILES and not Path(source).is_dir()
+
+
+def is_run(source: str) -> bool:
+    """Whether a target is a run folder."""
+    return (Path(source) / RUN_FILE).is_file() and (Path(source) / RESOLVED).is_file()
+
+
+def run_of(source: str) -> Path | None:
+    """The run folder of a run or of `RUN#stage@step`."""
+    run, hash_, _ = source.rpartition("#")
+    return Path(run) if hash_ and is_run(run) else Path(source) if is_run(source) else None
+
+
+def protocol(
+    recipe: Path | None, sources: Sequence[str], suites: Sequence[str], metrics: Sequence[str], sets: Sequence[str]
+) -> Protocol:
+    """The protocol of a recipe, or else of the first run among the targets, or else the defaults.
+
+    `suites` are names of the protocol's own, plugins, or `NAME=PATH`; with any, there are no others. Metrics too.
+    Raises `UsageError` and `RecipeError`.
+    """
+    run = next((found for source in sources if (found := run_of(source))), None)
+    path = recipe or (run / RESOLVED if run else Path("warmrl"))
+    table = recipe_file.merged(path)[1] if recipe or run else {"answer": {"use": "boxed"}, "eval": {"metrics": PROBES}}
+    table = {key: value for key, value in table.items() if key not in TRAINING}
+    table.setdefault("answer", {"use": "boxed"})
+    evaluation = {key: value for key, value in table.get("eval", {}).items() if key != "at"}
+    if suites:
+        table["suite"] = dict(suite_table(text, table.get("suite", {})) for text in suites)
+    if not table.get("suite"):
+        raise UsageError("Nothing says what to measure it on: give `--suite NAME=PATH`, or `--recipe` with suites.")
+    table["eval"] = evaluation | ({"metrics": list(metrics)} if metrics else {})
+    for assignment in sets:
+        recipe_file.assign(table, assignment)
+    enough_samples(table, stated=any(one.startswith("eval.samples") for one in sets))
+    return Protocol(path, table)
+
+
+def suite_table(text: str, known: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """`--suite NAME[=PATH]`: a suite of the protocol, or the dataset plugin of that name."""
+    name, equals, path = text.partition("=")
+    own = known.get(name, {"use": name} if name else {})
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) or (equals and not path):
+        raise UsageError(f"`--suite {text}`: write a name, or a name and a path, as `--suite mathvista=DIR`.")
+    return name, own | ({"path": path} if path else {})
+
+
+def enough_samples(table: dict[str, Any], *, stated: bool) -> None:
+    """Draw as many samples as the largest k of a metric needs, unless somebody said how many."""
+    found = [re.fullmatch(r"[a-z_/]+[@^]([0-9]+)", str(one)) for one in table["eval"].get("metrics", [])]
+    most = max((int(one[1]) for one in found if one), default=1)
+    if not stated and most > table["eval"].get("samples", 16):
+        table["eval"]["samples"] = most
+
+
+def model_of(source: str) -> dict[str, Any]:
+    """The `[model]` of a target: a run's end, `RUN#base`, `RUN#stage@step`, a folder or a Hub id (`ID@REVISION`)."""
+    run = run_of(source)
+    if run is None:
+        name, at, revision = source.partition("@")
+        hub = at and "#" not in source and not Path(source).exists()
+        return {"path": name, "revision": revision} if hub else {"path": source}
+    table = json.loads((run / RESOLVED).read_text())
+    stage = source[len(str(run)) + 1 :] if "#" in source and not is_run(source) else end_of(run, table)
+    if stage == "base":
+        return {key: table["model"][key] for key in ("path", "revision") if key in table["model"]}
+    return {"path": f"{run}#{stage}"}
+
+
+def end_of(run: Path, table: dict[str, Any]) -> str:
+    """The last stage of a run that made a policy; `base` where none did. Raises `UsageError` if it isn't finished."""
+    known = json.loads((run / RUN_FILE).read_text())
+    if known.get("state") != "finished":
+        raise UsageError(f"{run} is a run that has not finished; run its recipe to the end, or name `{run}#stage`.")
+    stages = [name for name in known.get("stages", {}) if (run / "stages" / name / "policy").is_dir()]
+    return stages[-1] if stages else "base"
+
+
+def targets_of(given: Sequence[str], protocol: Protocol) -> list[Target]:
+    """Targets in order, several of one arm for `ARM=TARGET,TARGET,…`. Raises `UsageError` for what is nowhere."""
+    out: list[Target] = []
+    for text in given:
+        name, equals, rest = text.partition("=")
+        if not equals or Path(text).exists():
+            name, sources = "", [text]
+        else:
+            sources = rest.split(",")
+        for number, source in enumerate(sources, 1):
+            label = (name if len(sources) == 1 else f"{name}/{number}") if name else short(source, given)
+            file = protocol.of(source, {"path": source} if is_file(source) else model_of(source))
+            run = run_of(source)
+            seed = json.loads((run / RESOLVED).read_text()).get("seed") if run else None
+            arm = name if len(sources) > 1 else None
+            if is_file(source) and not Path(source).is_file():
+                raise UsageError(f"The file of samples {source} does not exist.")
+            out.append(Target(label, source, file, arm, seed))
+    twice = sorted({one.label for one in out if [two.label for two in out].count(one.label) > 1})
+    if twice:
+        raise UsageError(f"Two targets are called `{twice[0]}`; name them: `NAME=TARGET`.")
+    return out
+
+
+def short(source: str, given: Sequence[str]) -> str:
+    """A target's last name, or all of it where another has the same."""
+    last = Path(source).name or source
+    return last if sum((Path(one).name or one) == last for one in given) == 1 else source

@@ -11,7 +11,24 @@ from scipy.ndimage import gaussian_filter
 
 from warmrl.domain.problem import Image, Message, Problem, Text
 
-WORDS = "car tree boat lamp door hill fish road king star moon bird ship wall ring gate".split()
+WORDS = [
+    "car",
+    "tree",
+    "boat",
+    "lamp",
+    "door",
+    "hill",
+    "fish",
+    "road",
+    "king",
+    "star",
+    "moon",
+    "bird",
+    "ship",
+    "wall",
+    "ring",
+    "gate",
+]
 
 
 def photo(seed: int) -> PILImage.Image:

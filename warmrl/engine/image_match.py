@@ -1,4 +1,4 @@
-"""Whether a picture is a copy of another: a 64-bit perceptual hash finds candidates, a closer look decides. No torch."""
+"""Whether a picture is a copy of another: a 64-bit perceptual hash finds candidates, a closer look decides."""
 
 from __future__ import annotations
 

@@ -146,9 +146,7 @@ def by_text(training: Sequence[Asked], suite: Sequence[Asked]) -> dict[str, str]
     bare = templates((one.skeleton, one) for one in training) | templates((one.skeleton, one) for one in suite)
 
     def tells(one: Asked) -> bool:
-        return not one.pictures or (
-            one.text not in texts and (len(one.words) >= TELLING or one.skeleton not in bare)
-        )
+        return not one.pictures or (one.text not in texts and (len(one.words) >= TELLING or one.skeleton not in bare))
 
     return {one.id: first[one.text] for one in suite if one.text and one.text in first and tells(one)}
 

@@ -99,8 +99,8 @@ def of_run(
         why = entries.missing(stage, entries.kept_steps(stage))
         if why is not None:
             raise UsageError(
-                f"{run}: the stage `{stage}` would have to run ({why}), and `warmrl eval` trains nothing. Run its recipe "
-                f"to the end, or evaluate one checkpoint that is there: `{run}#STAGE`."
+                f"{run}: the stage `{stage}` would have to run ({why}), and `warmrl eval` trains nothing. Run its "
+                f"recipe to the end, or evaluate one checkpoint that is there: `{run}#STAGE`."
             )
     found = execute(file, run, stopping, None, allow_code)
     names = [text.partition("=")[0] for text in suites]

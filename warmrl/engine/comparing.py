@@ -55,7 +55,9 @@ class Measuring:
         """Draw and grade what is missing of a target; what a report is told of it on each suite."""
         entries = Entries(target.file, self.store)
         found = self.of_file(target, entries) if target.is_file else self.of_checkpoint(target, entries)
-        return [{"checkpoint": target.label, **one, "overlap": self.overlap(entries.suite(one["suite"]))} for one in found]
+        return [
+            {"checkpoint": target.label, **one, "overlap": self.overlap(entries.suite(one["suite"]))} for one in found
+        ]
 
     def of_checkpoint(self, target: Target, entries: Entries) -> list[dict[str, Any]]:
         """A model's answers to every suite of the protocol."""
@@ -162,7 +164,7 @@ class Labelled(Progress):
 
 def overlap_table(found: Overlap, trained_on: Sequence[str]) -> dict[str, Any]:
     """An overlap as a report has it."""
-    return {"trained_on": list(trained_on), **found.counts, "problems": list(found.ids)}
+    return {"trained_on": list(trained_on), **dict(found.counts), "problems": list(found.ids)}  # type: ignore[dict-item]
 
 
 def taken_in(file: Path, suite: Suite, store: Path, stated: Mapping[str, Any]) -> tuple[Draws, list[str]]:

@@ -96,7 +96,9 @@ class Evaluation:
 
     def fill(self, policy: Policy, groups: Sequence[Group]) -> None:
         """Give completions the numbers that their sampler could not."""
-        more: dict[str, Any] = {"extras": self.draws.extras, "temperature": self.draws.temperature} if self.draws.extras else {}
+        more: dict[str, Any] = (
+            {"extras": self.draws.extras, "temperature": self.draws.temperature} if self.draws.extras else {}
+        )
         fill(policy, groups, **more)
 
     def request(self, group: Group, cell: Cell) -> Request:

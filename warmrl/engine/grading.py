@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +13,12 @@ from typing import Any
 from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice
 from warmrl.domain.errors import Interrupted, WarmrlError
+from warmrl.domain.problem import Problem
 from warmrl.domain.reward import Reward
 from warmrl.domain.sample import Grade
 from warmrl.engine.keys import semantic
 from warmrl.engine.samples import Block, Draws, blocks, write_rows
+from warmrl.engine.storage import canonical
 from warmrl.engine.suites import Suite
 from warmrl.plugin.registry import Registry
 
@@ -24,20 +26,31 @@ Task = tuple[Block, Choice, str]
 """A block, who is to judge it, and the key of the verdicts."""
 
 
-def grades_key(choice: Choice, suite: Suite, block: Block, registry: Registry) -> str:
-    """What identifies a grader's verdicts on a block: its settings, the style, and the right answers."""
-    asked = {row["problem"] for row in block.rows}
-    found = [suite.problems[name] for name in sorted(asked & suite.problems.keys())]
-    golds = [[one.id, one.gold, one.kind, one.extra] for one in found]
-    parts = [semantic(choice, registry), semantic(suite.style_choice, registry), golds]
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def grades_key(choice: Choice, suite: Suite, registry: Registry) -> str:
+    """What identifies a grader's verdicts: its settings and the style."""
+    text = canonical([semantic(choice, registry), semantic(suite.style_choice, registry)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def right_answer(problem: Problem) -> str:
+    """What a verdict depends on beside the answer: the gold, and whatever else a grader may read of the problem."""
+    text = json.dumps([problem.gold, problem.kind, problem.extra], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def lacking(draws: Draws, suite: Suite, registry: Registry) -> list[Task]:
-    """The blocks that a grader of the suite has not judged."""
-    all_of = ((b, one, grades_key(one, suite, b, registry)) for b in blocks(draws.folder) for one in suite.graders)
-    return [(block, one, key) for block, one, key in all_of if not block.grades(key).exists()]
+    """The blocks that a grader of the suite has not judged, or not by the right answers as they are now."""
+    golds = {name: right_answer(problem) for name, problem in suite.problems.items()}
+    keys = [(one, grades_key(one, suite, registry)) for one in suite.graders]
+    return [(b, one, key) for b in blocks(draws.folder) for one, key in keys if not judged_by(b, key, golds)]
+
+
+def judged_by(block: Block, key: str, golds: Mapping[str, str]) -> bool:
+    """Whether a grader's verdicts on a block are there for every problem that the suite has now."""
+    if not block.grades(key).exists():
+        return False
+    pairs = zip(block.rows, block.graded(key), strict=True)
+    return all(golds.get(row["problem"]) in (None, grade.get("right_answer")) for row, grade in pairs)
 
 
 def open_reward(choice: Choice, style: AnswerStyle[Any], registry: Registry, folder: Path) -> Reward[Any]:
@@ -100,7 +113,11 @@ class Graders:
             if row["problem"] not in grades:
                 yield {}
                 continue
-            yield {**asdict(next(grades[row["problem"]])), "well_formed": suite.style.well_formed(row["completion"])}
+            yield {
+                **asdict(next(grades[row["problem"]])),
+                "well_formed": suite.style.well_formed(row["completion"]),
+                "right_answer": right_answer(suite.problems[row["problem"]]),
+            }
 
     def close(self) -> None:
         """Stop worker processes."""

@@ -55,11 +55,16 @@ def graded(draws: Draws, suite: Suite, registry: Registry) -> Iterator[Sample]:
     sums: dict[str, dict[str, list[float | None]]] = {}
     for block, place, row in answers(draws, suite):
         if block.hash not in grades:
-            grades[block.hash] = block.graded(grades_key(suite.graders[0], suite, block, registry))
+            grades[block.hash] = block.graded(grades_key(suite.graders[0], suite, registry))
             sums[block.hash] = {name: block.sums(name) for name in SUMS if name in draws.extras}
         own: dict[str, Any] = {name: values[place] for name, values in sums[block.hash].items()}
         kept = {name: row[name] for name in ("problem", "index", "finish", "tokens", "entropy", "surprisal")}
-        yield Sample(text=row["completion"], **kept, **grades[block.hash][place], **own)
+        yield Sample(text=row["completion"], **kept, **plain(grades[block.hash][place]), **own)
+
+
+def plain(grade: dict[str, Any]) -> dict[str, Any]:
+    """A grade as a sample has it."""
+    return {name: value for name, value in grade.items() if name != "right_answer"}
 
 
 def opinions(draws: Sequence[Draws], suite: Suite, registry: Registry) -> Opinions:
@@ -73,7 +78,7 @@ def opinions(draws: Sequence[Draws], suite: Suite, registry: Registry) -> Opinio
         pairs: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
         for block, place, _ in answers(one, suite):
             if block.hash not in pairs:
-                keys = [grades_key(choice, suite, block, registry) for choice in (first, second)]
+                keys = [grades_key(choice, suite, registry) for choice in (first, second)]
                 pairs[block.hash] = (block.graded(keys[0]), block.graded(keys[1]))
             left, right = (rows[place] for rows in pairs[block.hash])
             compared += 1

@@ -84,8 +84,10 @@ def protocol(
     """
     run = next((found for source in sources if (found := run_of(source))), None)
     path = recipe or (run / RESOLVED if run else Path("warmrl"))
-    table = recipe_file.merged(path)[1] if recipe or run else {"answer": {"use": "boxed"}, "eval": {"metrics": PROBES}}
-    table = {key: value for key, value in table.items() if key not in TRAINING}
+    whole: dict[str, Any] = {"eval": {"metrics": PROBES}}
+    if recipe or run:
+        whole = recipe_file.merged(path)[1]
+    table: dict[str, Any] = {key: value for key, value in whole.items() if key not in TRAINING}
     table.setdefault("answer", {"use": "boxed"})
     evaluation = {key: value for key, value in table.get("eval", {}).items() if key != "at"}
     if suites:
@@ -124,13 +126,13 @@ def model_of(source: str) -> dict[str, Any]:
         hub = at and "#" not in source and not Path(source).exists()
         return {"path": name, "revision": revision} if hub else {"path": source}
     table = json.loads((run / RESOLVED).read_text())
-    stage = source[len(str(run)) + 1 :] if "#" in source and not is_run(source) else end_of(run, table)
+    stage = source[len(str(run)) + 1 :] if "#" in source and not is_run(source) else end_of(run)
     if stage == "base":
         return {key: table["model"][key] for key in ("path", "revision") if key in table["model"]}
     return {"path": f"{run}#{stage}"}
 
 
-def end_of(run: Path, table: dict[str, Any]) -> str:
+def end_of(run: Path) -> str:
     """The last stage of a run that made a policy; `base` where none did. Raises `UsageError` if it isn't finished."""
     known = json.loads((run / RUN_FILE).read_text())
     if known.get("state") != "finished":

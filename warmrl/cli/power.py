@@ -32,5 +32,5 @@ def show_power(rows: list[dict[str, Any]]) -> None:
 
 
 def needs(one: dict[str, Any], name: str) -> str:
-    """A number of problems, samples or seeds, or a dash where it helps nothing or no number is enough."""
-    return "–" if one[name] is None else f"{one[name]:,}"
+    """A number of problems, samples or seeds, or `-` where it helps nothing or no number is enough."""
+    return "-" if one[name] is None else f"{one[name]:,}"

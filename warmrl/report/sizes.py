@@ -133,7 +133,7 @@ def values_of(evaluation: Mapping[str, Any], metric: str, names: Sequence[str]) 
 def sampling_noise(
     pair: Sequence[Mapping[str, Any]], metric: str, names: Sequence[str]
 ) -> tuple[tuple[Any, Any], tuple[int, int]]:
-    """One sample's variance on each side, problem by problem, and samples of a problem; 0 for what is no mean of them."""
+    """One sample's variance on each side, problem by problem, and samples of each; 0 for what is no mean of them."""
     counts = [min(side.get("n") or [1]) for side in pair]
     if not metric.startswith(MEANS) or min(counts) < 2 or any(max(side["n"]) != min(side["n"]) for side in pair):
         return (0.0, 0.0), (1, 1)

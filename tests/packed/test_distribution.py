@@ -84,7 +84,9 @@ def test_against_float64(temperature):
     assert float((out.extras[f"entropy at {temperature}"] - entropy64(logits, temperature)).abs().max()) <= 1e-5
     assert float((out.entropy - entropy64(logits)).abs().max()) <= 1e-5
     # The head's own temperature is another way to the same number.
-    assert float((measured(logits, temperature=temperature).entropy - entropy64(logits, temperature)).abs().max()) <= 1e-5
+    assert (
+        float((measured(logits, temperature=temperature).entropy - entropy64(logits, temperature)).abs().max()) <= 1e-5
+    )
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 3.0, 10.0])

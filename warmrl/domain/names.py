@@ -29,10 +29,12 @@ class MetricName:
             raise ValueError(f"`{text}`: k is at least 1")
         return cls(found[1], k)
 
+    def spelled(self, k: object) -> str:
+        """The name with a number of samples, or with the letter that stands for one."""
+        return f"{self.name}{k}" if self.name.endswith("^") else f"{self.name}@{k}"
+
     def __str__(self) -> str:
-        if self.k is None:
-            return self.name
-        return f"{self.name}{self.k}" if self.name.endswith("^") else f"{self.name}@{self.k}"
+        return self.name if self.k is None else self.spelled(self.k)
 
 
 @dataclass(frozen=True)

@@ -124,13 +124,16 @@ def metric_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
             continue
         samples, fewest = recipe.eval.samples, name.k or metric.least
         if metric.takes_k and name.k is None:
-            yield f"`{at}` is `{text}`: it speaks of k samples; write k too, for example `{MetricName(name.name, 8)}`."
+            yield (
+                f"`{at}` is `{text}`: it speaks of k samples; write `{name.spelled('k')}`, for example "
+                f"`{name.spelled(8)}`."
+            )
         elif not metric.takes_k and name.k is not None:
             yield f"`{at}` is `{text}`: `{name.name}` takes no k; write `{name.name}`."
         elif fewest > samples:
             yield (
-                f"`{at}` is `{text}`, but `eval.samples` is {samples}: it is undefined for fewer than {fewest} samples; "
-                f"raise `eval.samples`{' or lower k' if metric.takes_k else ''}."
+                f"`{at}` is `{text}`, but `eval.samples` is {samples}: it is undefined for fewer than {fewest} "
+                f"samples; raise `eval.samples`{' or lower k' if metric.takes_k else ''}."
             )
 
 

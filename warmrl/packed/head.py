@@ -153,7 +153,9 @@ def score_tokens(
         if isinstance(loss, SequenceLoss):
             loss = _token_form(loss, score_tokens(hidden.detach(), weight.detach(), targets, temperature=temperature))
         trains = loss is not None and torch.is_grad_enabled()
-        asked = _Asked(extras or {}, {name: hidden.new_zeros(len(hidden), dtype=torch.float32) for name in extras or {}})
+        asked = _Asked(
+            extras or {}, {name: hidden.new_zeros(len(hidden), dtype=torch.float32) for name in extras or {}}
+        )
         settings = loss, trains, temperature, chunk, asked
         total, logprob, entropy, divergence = _Head.apply(hidden, weight, targets, *settings)
     known = divergence if isinstance(loss, Divergence | TopK) else None
@@ -173,7 +175,7 @@ class _Asked:
     found: dict[str, Tensor]
 
     def write(self, log_p: Tensor, rows: slice) -> None:
-        """The numbers of the tokens `rows`, a few at a time: sorting all would be several tensors of the chunk's size."""
+        """The numbers of the tokens `rows`, a few at a time: sorting all takes several tensors of the chunk's size."""
         for name, measure in self.of.items():
             self.found[name][rows] = torch.cat([measure(part) for part in log_p.split(ENTROPY_TOKENS)])
 

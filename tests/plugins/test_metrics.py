@@ -5,6 +5,7 @@ import math
 import random
 from fractions import Fraction
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import torch
@@ -302,6 +303,14 @@ def test_rates() -> None:
     for name, number in {"length": 6.0, **rates}.items():
         assert metric(name).value(samples) == Value(number)
         assert metric(name).value([]) is None
+
+
+def test_every_metric_is_on_the_page() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text().splitlines()
+    on_page = [line.split("`")[1] for line in lines if line.startswith("| `")]
+    names = [MetricName(name) for name in warmrl_metrics.METRICS]
+    spelled = [one.spelled("k") if metric(one.spelled(2)).takes_k else one.name for one in names]
+    assert on_page == spelled
 
 
 def test_every_metric_is_registered_under_a_class_that_exists() -> None:

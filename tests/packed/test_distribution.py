@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 
-from warmrl.packed.distribution import ROUNDING, entropy_at, nucleus_size
+from warmrl.packed.distribution import LIKELY, ROUNDING, entropy_at, nucleus_size
 from warmrl.packed.head import product, score_tokens
 
 TEMPERATURES = (0.6, 0.7, 1.0, 1.2)
@@ -93,6 +93,14 @@ def test_against_float64(temperature):
 def test_the_nucleus_by_brute_force(scale):
     logits = random_logits(scale=scale)
     assert measured(logits).extras["nucleus"].tolist() == brute_nucleus(logits)
+
+
+def test_narrow_and_wide_nuclei_side_by_side():
+    """Those within the most likely tokens, and those for which all must be sorted."""
+    logits = random_logits(16, 3000) * torch.tensor([0.1, 2.0] * 8)[:, None]
+    sizes = measured(logits).extras["nucleus"]
+    assert bool((sizes[0::2] > 2 * LIKELY).all()) and bool((sizes[1::2] < LIKELY).all())
+    assert off_by(sizes, logits) <= 1
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 36, 64])

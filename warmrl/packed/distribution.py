@@ -10,6 +10,8 @@ from torch import Tensor
 
 # The mass of the nucleus whose size is the rollout branching factor.
 NUCLEUS = 0.95
+# Most likely tokens that nearly every nucleus is within: those of a distribution that is wider are all sorted.
+LIKELY = 1024
 # Rounding of a sum of float32 probabilities over a large vocabulary; less than this of the mass may be missing.
 ROUNDING = 1e-6
 
@@ -35,8 +37,17 @@ def nucleus_size(log_p: Tensor, mass: float = NUCLEUS) -> Tensor:
     probabilities: up to `ROUNDING` may be missing. Raises ValueError for half precision.
     """
     _refuse_half(log_p)
-    before = log_p.exp().sort(1, descending=True).values.cumsum(1, dtype=torch.float64)
-    return (1 + (before < mass - ROUNDING).sum(1)).clamp(max=log_p.shape[1]).to(log_p.dtype)
+    few = min(LIKELY, log_p.shape[1])
+    sizes = _reaching(log_p.topk(few).values, mass)
+    wide = sizes > few
+    if few < log_p.shape[1] and bool(wide.any()):
+        sizes[wide] = _reaching(log_p[wide].sort(1, descending=True).values, mass)
+    return sizes.clamp(max=log_p.shape[1]).to(log_p.dtype)
+
+
+def _reaching(ordered: Tensor, mass: float) -> Tensor:
+    """`[n]` how many of the log-probabilities `[n, k]`, largest first, reach `mass`; k + 1 when all do not."""
+    return 1 + (ordered.exp().cumsum(1, dtype=torch.float64) < mass - ROUNDING).sum(1)
 
 
 def _refuse_half(log_p: Tensor) -> None:

@@ -11,7 +11,7 @@ from parity.subjects import canned_groups, load_policy, write_checkpoint
 from transformers import AutoModelForImageTextToText
 
 from warmrl.domain.group import Completion, Group
-from warmrl.engine.passes import EXTRAS, fill
+from warmrl.engine.passes import EXTRAS, fill, measures_of, scored
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 
@@ -76,6 +76,20 @@ def test_rows_of_another_size_change_nothing(policy: Policy, filled: list[Group]
     assert float(mean.max()) <= 1e-6  # what a metric says
     assert float(worst[:3].max()) <= 5e-6  # a token: the rounding of the model's own float32
     assert float(worst[3]) == 0
+
+
+def test_processes_share_the_work(policy: Policy, filled: list[Group]) -> None:
+    """Each scores some of the completions, and together they have each once."""
+    whole = [replace(g, completions=[replace(c, train=None) for c in g.completions]) for g in filled]
+    measures = measures_of(EXTRAS, T)
+    shares = [list(scored(policy, whole, 60, policy.autocast, 2, rank, measures)) for rank in range(2)]
+    assert all(shares)
+    found = {(group, answer): columns for group, answer, _, columns in shares[0] + shares[1]}
+    assert len(found) == len(shares[0]) + len(shares[1]) == len(completions(filled))
+    for (group, answer), columns in found.items():
+        one = filled[group].completions[answer]
+        assert columns["nucleus"] == list(one.signals["nucleus"])
+        assert columns["entropy_sampling"] == pytest.approx(one.signals["entropy_sampling"], abs=5e-6)
 
 
 def test_what_is_known_stays(policy: Policy, filled: list[Group]) -> None:

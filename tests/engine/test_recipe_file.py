@@ -114,6 +114,18 @@ BAD = {
     "k of zero": (RL + '[eval]\nmetrics = ["pass@0"]', ["`eval.metrics[0]`", "at least 1"]),
     "k missing": (RL + '[eval]\nmetrics = ["pass"]', ["`eval.metrics[0]`", "`pass@k`"]),
     "k not taken": (RL + '[eval]\nmetrics = ["accuracy@4"]', ["`eval.metrics[0]`", "takes no k"]),
+    "a power of zero": (RL + '[eval]\nmetrics = ["pass^0"]', ["`eval.metrics[0]` is `pass^0`", "k is at least 1"]),
+    "no power": (RL + '[eval]\nmetrics = ["pass^"]', ["`eval.metrics[0]`", "`pass^k`, for example `pass^8`"]),
+    "two spellings of k": (RL + '[eval]\nmetrics = ["pass^@4"]', ["`eval.metrics[0]`", "as `pass@16` or `pass^4`"]),
+    "k with a zero before it": (RL + '[eval]\nmetrics = ["pass@08"]', ["`eval.metrics[0]`", "`pass@08` is no metric"]),
+    "more distinct than samples": (
+        RL + '[eval]\nmetrics = ["diversity@1000"]\nsamples = 8',
+        ["`eval.samples` is 8", "fewer than 1000 samples", "or lower k"],
+    ),
+    "agreement of one sample": (
+        RL + '[eval]\nmetrics = ["effective_answers"]\nsamples = 1',
+        ["`eval.samples` is 1", "fewer than 2 samples; raise `eval.samples`."],
+    ),
     "unknown metric": (RL + '[eval]\nmetrics = ["acuracy"]', ["`eval.metrics[0]`", "did you mean `accuracy`"]),
     "teacher missing": ('[stage.warm]\nuse = "opd"\n' + RL, ["`stage.warm.teacher`", "missing"]),
     "teacher's key": (

@@ -3,10 +3,9 @@
 from typing import ClassVar
 
 import pytest
+from warmrl_metrics import METRICS
 
 from warmrl.testing import DatasetContract, MetricContract
-
-METRICS = ["accuracy", "pass", "entropy", "diversity", "length", "truncated", "extraction_failure", "format"]
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -13,13 +13,22 @@ from warmrl.api import (
     Dataset,
     DatasetConfig,
     Message,
+    Metric,
     Problem,
     Reward,
     RewardConfig,
     Text,
+    Value,
     hookimpl,
 )
-from warmrl.testing import AnswerStyleContract, DatasetContract, PlainStyle, RewardContract, hostile_texts
+from warmrl.testing import (
+    AnswerStyleContract,
+    DatasetContract,
+    MetricContract,
+    PlainStyle,
+    RewardContract,
+    hostile_texts,
+)
 
 
 class Settings(RewardConfig):
@@ -85,6 +94,35 @@ class Twins(Dataset[DatasetConfig]):
         return uuid.uuid4().hex
 
 
+class PlainSum(Metric[Config]):
+    """Adds up in the order that it is given."""
+
+    unit = "nats"
+
+    def value(self, samples):
+        known = [one.entropy for one in samples if one.entropy is not None]
+        return Value(sum(known)) if known else None
+
+
+class FirstSeen(Metric[Config]):
+    """Takes the first of the answers that tie."""
+
+    def value(self, samples):
+        canonical = [one.canonical for one in samples]
+        best = max(canonical, key=canonical.count)
+        return Value(samples[canonical.index(best)].score)
+
+
+class Zero(Metric[Config]):
+    """Takes what is not known for nothing."""
+
+    needs = frozenset({"nucleus"})
+    unit = "count"
+
+    def value(self, samples):
+        return Value(max(one.nucleus or 0.0 for one in samples))
+
+
 @pytest.fixture
 def plugin(monkeypatch):
     """Makes a module that registers one thing."""
@@ -137,6 +175,21 @@ def test_broken_datasets_are_noticed(plugin, tmp_path):
     for check in ("ids_are_unique", "the_same_every_time", "an_unknown_split_is_refused"):
         with pytest.raises((AssertionError, pytest.fail.Exception)):
             getattr(it, f"test_{check}")(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("broken", "check"),
+    [
+        (PlainSum, "order_does_not_matter"),
+        (FirstSeen, "order_does_not_matter"),
+        (Zero, "what_it_needs_is_missing_when_unknown"),
+    ],
+)
+def test_broken_metrics_are_noticed(plugin, broken, check):
+    it = contract(MetricContract, plugin("warmrl_register_metrics", broken, Config))
+    it.test_values_are_finite()
+    with pytest.raises(AssertionError):
+        getattr(it, f"test_{check}")()
 
 
 def test_a_plugin_that_cannot_register_is_noticed(plugin):

@@ -18,12 +18,14 @@ class Metric(ABC, Generic[C]):
 
     `reads` says which samples it is given: the one `greedy` sample, or the `sampled` ones (temperature 1).
     `takes_k` says whether it is spelled with k (`pass@16`); then `self.k` is set and at least k samples are given.
+    `least` is the fewest samples that it is defined for where it takes no k (agreement of two samples: 2).
     `needs` is what it reads of a sample beyond what each has (`entropy_sampling`, `nucleus`); made when it is missing.
     `higher_is_better` is None where neither direction is better (entropy, diversity).
     """
 
     reads: ClassVar[Literal["greedy", "sampled"]] = "sampled"
     takes_k: ClassVar[bool] = False
+    least: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset()
     unit: ClassVar[Literal["share", "nats", "count", "tokens"]] = "share"
     higher_is_better: ClassVar[bool | None] = True

@@ -8,24 +8,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MetricName:
-    """A metric as a recipe spells it: a plugin's name and, for some, the number of samples k it speaks of."""
+    """A metric as a recipe spells it: a plugin's name and, for some, the number of samples k it speaks of.
+
+    A name that ends in `^` has its k as a power: plugin `pass^` and k = 4 are `pass^4`. All others: `pass@4`.
+    """
 
     name: str
     k: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> MetricName:
-        """Read `accuracy` or `pass@16`. Raises ValueError with a sentence when it is neither, or k is zero."""
-        found = re.fullmatch(r"([a-z][a-z0-9_/]*)(?:@([0-9]+))?", text)
+        """Read `accuracy`, `pass@16` or `pass^4`. Raises ValueError with a sentence when it is none, or k is zero."""
+        found = re.fullmatch(r"([a-z][a-z0-9_/]*\^?)(?:(?:(?<!\^)@|(?<=\^))(0|[1-9][0-9]{0,8}))?", text)
         if not found:
-            raise ValueError(f"`{text}` is no metric: write a name, or a name and a number of samples, as `pass@16`")
+            raise ValueError(
+                f"`{text}` is no metric: write a name, or a name and a number of samples, as `pass@16` or `pass^4`"
+            )
         k = int(found[2]) if found[2] else None
         if k == 0:
             raise ValueError(f"`{text}`: k is at least 1")
         return cls(found[1], k)
 
+    def spelled(self, k: object) -> str:
+        """The name with a number of samples, or with the letter that stands for one."""
+        return f"{self.name}{k}" if self.name.endswith("^") else f"{self.name}@{k}"
+
     def __str__(self) -> str:
-        return self.name if self.k is None else f"{self.name}@{self.k}"
+        return self.name if self.k is None else self.spelled(self.k)
 
 
 @dataclass(frozen=True)

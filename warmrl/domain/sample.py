@@ -40,7 +40,7 @@ class Sample:
     verdict: Verdict
     well_formed: bool
     finish: str
-    tokens: int
+    tokens: int | None
     entropy: float | None
     surprisal: float | None
     score: float = 0.0

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from warmrl.engine.suites import asked
     from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss, TopK, product
     from warmrl.packed.plan import Row
-    from warmrl.stats.estimators import distinct_at_k, pass_at_k
+    from warmrl.stats.estimators import collision, distinct_at_k, pass_at_k, pass_hat_k, plugin_entropy_biased
+    from warmrl.stats.majority import maj_at_k
 
 _WHERE = {
     "Divergence": "warmrl.packed.head",
@@ -26,11 +27,15 @@ _WHERE = {
     "TokenLoss": "warmrl.packed.head",
     "TopK": "warmrl.packed.head",
     "asked": "warmrl.engine.suites",
+    "collision": "warmrl.stats.estimators",
     "distinct_at_k": "warmrl.stats.estimators",
     "generator": "warmrl.engine.randomness",
     "hidden_states": "warmrl.engine.passes",
     "layers_by_place": "warmrl.engine.spreading",
+    "maj_at_k": "warmrl.stats.majority",
     "pass_at_k": "warmrl.stats.estimators",
+    "pass_hat_k": "warmrl.stats.estimators",
+    "plugin_entropy_biased": "warmrl.stats.estimators",
     "product": "warmrl.packed.head",
     "score_tokens": "warmrl.engine.passes",
     "seed_of": "warmrl.engine.randomness",
@@ -46,11 +51,15 @@ __all__ = [
     "TokenLoss",
     "TopK",
     "asked",
+    "collision",
     "distinct_at_k",
     "generator",
     "hidden_states",
     "layers_by_place",
+    "maj_at_k",
     "pass_at_k",
+    "pass_hat_k",
+    "plugin_entropy_biased",
     "product",
     "score_tokens",
     "seed_of",

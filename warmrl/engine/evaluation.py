@@ -96,10 +96,7 @@ class Evaluation:
 
     def fill(self, policy: Policy, groups: Sequence[Group]) -> None:
         """Give completions the numbers that their sampler could not."""
-        more: dict[str, Any] = (
-            {"extras": self.draws.extras, "temperature": self.draws.temperature} if self.draws.extras else {}
-        )
-        fill(policy, groups, **more)
+        fill(policy, groups, extras=self.draws.extras, temperature=self.draws.temperature)
 
     def request(self, group: Group, cell: Cell) -> Request:
         """What the sampler is asked for one problem. A seed is a function of problem and index alone."""

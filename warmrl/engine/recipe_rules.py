@@ -127,14 +127,18 @@ def metric_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
         except (ValueError, PluginError) as error:
             yield f"`{at}` is `{text}`: {error}."
             continue
+        samples, fewest = recipe.eval.samples, name.k or metric.least
         if metric.takes_k and name.k is None:
-            yield f"`{at}` is `{text}`: it speaks of k samples; write `{text}@k`, for example `{text}@8`."
+            yield (
+                f"`{at}` is `{text}`: it speaks of k samples; write `{name.spelled('k')}`, for example "
+                f"`{name.spelled(8)}`."
+            )
         elif not metric.takes_k and name.k is not None:
             yield f"`{at}` is `{text}`: `{name.name}` takes no k; write `{name.name}`."
-        elif name.k is not None and name.k > recipe.eval.samples:
+        elif fewest > samples:
             yield (
-                f"`{at}` is `{text}`, but `eval.samples` is {recipe.eval.samples}: it is undefined for fewer than "
-                f"{name.k} samples (Chen 2021); raise `eval.samples` or lower k."
+                f"`{at}` is `{text}`, but `eval.samples` is {samples}: it is undefined for fewer than {fewest} "
+                f"samples; raise `eval.samples`{' or lower k' if metric.takes_k else ''}."
             )
 
 

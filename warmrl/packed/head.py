@@ -7,8 +7,8 @@ pass (6HV multiplications a token instead of the 8HV of recomputing). All reduct
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 # Logits of one chunk: at least 256 tokens, so that the weight gradient is a matrix product worth the name.
 CHUNK_LOGITS = 1 << 23
-# Tokens whose entropy is summed at once.
+# Tokens whose entropy (or what else is asked for) is taken at once.
 ENTROPY_TOKENS = 32
 # The logarithm of no probability at all: its exponential is 0 in float32, and unlike -inf it can be subtracted.
 NOTHING = -1e4
@@ -99,6 +99,9 @@ class TopK:
 
 Loss = TokenLoss | SequenceLoss | Divergence | TopK
 _PerToken = TokenLoss | Divergence | TopK
+# What else is asked of each token's distribution: from the log-probabilities [n, V] of n tokens, float32, a number
+# for each [n]. They are read, never written.
+Extras = Mapping[str, Callable[[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,14 @@ class HeadOutput:
     """What the head says of N tokens: the loss (a scalar, 0 without one) and per token, without gradient, the rest.
 
     `logprob` and `entropy` are of the distribution at the given temperature, natural logarithms. `divergence` is
-    unweighted; None when the loss has none.
+    unweighted; None when the loss has none. `extras` has a column for each that was asked for.
     """
 
     loss: Tensor
     logprob: Tensor
     entropy: Tensor
     divergence: Tensor | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def score_tokens(
@@ -123,6 +127,7 @@ def score_tokens(
     *,
     temperature: float = 1.0,
     chunk: int | None = None,
+    extras: Extras | None = None,
 ) -> HeadOutput:
     """Log-probability and entropy of each token, the loss, and (through `loss.backward()`) its gradient.
 
@@ -133,6 +138,7 @@ def score_tokens(
         loss: What to train on; None scores only.
         temperature: Logits are divided by it.
         chunk: Tokens whose logits exist at once; None chooses.
+        extras: What else is wanted of each token's distribution, by name; without gradient.
     """
     if isinstance(loss, TopK) and temperature != 1.0:
         raise ValueError("the teacher's top-k log-probabilities are known at temperature 1 alone")
@@ -147,13 +153,31 @@ def score_tokens(
         if isinstance(loss, SequenceLoss):
             loss = _token_form(loss, score_tokens(hidden.detach(), weight.detach(), targets, temperature=temperature))
         trains = loss is not None and torch.is_grad_enabled()
-        total, logprob, entropy, divergence = _Head.apply(hidden, weight, targets, loss, trains, temperature, chunk)
-    return HeadOutput(total, logprob, entropy, divergence if isinstance(loss, Divergence | TopK) else None)
+        asked = _Asked(
+            extras or {}, {name: hidden.new_zeros(len(hidden), dtype=torch.float32) for name in extras or {}}
+        )
+        settings = loss, trains, temperature, chunk, asked
+        total, logprob, entropy, divergence = _Head.apply(hidden, weight, targets, *settings)
+    known = divergence if isinstance(loss, Divergence | TopK) else None
+    return HeadOutput(total, logprob, entropy, known, asked.found)
 
 
 def chunk_tokens(vocabulary: int) -> int:
     """Tokens whose logits exist at once."""
     return max(256, CHUNK_LOGITS // vocabulary)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The extras, and a column `[N]` for each, written a chunk at a time."""
+
+    of: Extras
+    found: dict[str, Tensor]
+
+    def write(self, log_p: Tensor, rows: slice) -> None:
+        """The numbers of the tokens `rows`, a few at a time: sorting all takes several tensors of the chunk's size."""
+        for name, measure in self.of.items():
+            self.found[name][rows] = torch.cat([measure(part) for part in log_p.split(ENTROPY_TOKENS)])
 
 
 class _Head(torch.autograd.Function):
@@ -162,7 +186,7 @@ class _Head(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, loss: _PerToken | None, trains: bool,
-        temperature: float, chunk: int,
+        temperature: float, chunk: int, asked: _Asked,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         by_hidden, by_weight = (trains and needed for needed in ctx.needs_input_grad[:2])
         grad_hidden = torch.empty_like(hidden) if by_hidden else None
@@ -171,7 +195,7 @@ class _Head(torch.autograd.Function):
         scores = [hidden.new_zeros(len(hidden), dtype=torch.float32) for _ in range(3)]
         for start in range(0, len(hidden), chunk):
             rows = slice(start, min(start + chunk, len(hidden)))
-            total += _chunk(hidden, weight, targets, loss, temperature, rows, scores, grad_hidden, grad_weight)
+            total += _chunk(hidden, weight, targets, loss, temperature, rows, scores, asked, grad_hidden, grad_weight)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         ctx.mark_non_differentiable(*scores)
@@ -182,16 +206,17 @@ class _Head(torch.autograd.Function):
         hidden, weight = ctx.saved_tensors
         by_hidden = None if hidden is None else hidden * scale.to(hidden.dtype)
         by_weight = None if weight is None else (weight * scale).to(ctx.weight_dtype)
-        return by_hidden, by_weight, None, None, None, None, None
+        return by_hidden, by_weight, None, None, None, None, None, None
 
 
 def _chunk(
     hidden: Tensor, weight: Tensor, targets: Tensor, loss: _PerToken | None, temperature: float, rows: slice,
-    scores: list[Tensor], grad_hidden: Tensor | None, grad_weight: Tensor | None,
+    scores: list[Tensor], asked: _Asked, grad_hidden: Tensor | None, grad_weight: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """The loss of the tokens `rows`; writes their scores and gradients. What has a chunk's size ends with it."""
     logits = product(hidden[rows], weight.t()).div_(temperature)
     seen = _Chunk(logits, targets[rows], rows, temperature)
+    asked.write(seen.log_p, rows)
     part, grad = seen.loss(loss, scores[2])
     scores[0][rows], scores[1][rows] = seen.logprob, seen.entropy
     if grad is not None and (grad_hidden is not None or grad_weight is not None):

@@ -15,7 +15,7 @@ from warmrl.packed.attention_gpu import plan_attention
 from warmrl.packed.decode import Decoding
 from warmrl.packed.decode_cached import CachedDecoding
 from warmrl.packed.features import CACHE_BYTES, ImageFeatures
-from warmrl.packed.head import HeadOutput, Loss, TokenLoss, score_tokens
+from warmrl.packed.head import Extras, HeadOutput, Loss, TokenLoss, score_tokens
 from warmrl.packed.plan import Block, Prompt, Row
 from warmrl.packed.support import family_of, why_unpacked, why_unshared
 
@@ -76,11 +76,14 @@ class PackedPolicy(nn.Module):
         width = getattr(config, "head_dim", None) or config.hidden_size // count
         return count, getattr(config, "num_key_value_heads", None) or count, width
 
-    def forward(self, row: Row, loss: Loss | None = None, *, temperature: float = 1.0) -> HeadOutput:
+    def forward(
+        self, row: Row, loss: Loss | None = None, *, temperature: float = 1.0, extras: Extras | None = None
+    ) -> HeadOutput:
         """Log-probabilities, entropies and the loss of a row's scored tokens. A dummy row's loss is zero."""
         if row.is_dummy:
             loss = TokenLoss(lambda logprob, _entropy, _rows: 0.0 * logprob.sum())
-        output = score_tokens(self.hidden(row), self.head_weight, row.targets, loss, temperature=temperature)
+        states = self.hidden(row)
+        output = score_tokens(states, self.head_weight, row.targets, loss, temperature=temperature, extras=extras)
         if loss is None or not torch.is_grad_enabled() or output.loss.requires_grad:
             return output
         # What trains (a vision tower alone) has no part in this row; a backward pass must reach it all the same.

@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
+from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
@@ -19,6 +21,32 @@ from warmrl.plugin.registry import Registration, Registry
 
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "sympy")
 """What registering must not import: `warmrl --help` and `recipe check` load every plugin."""
+
+
+@lru_cache(maxsize=8)
+def registry_with(module: ModuleType, plugin: str) -> Registry:
+    """The installed plugins and this module's: the same for every test of a plugin."""
+    registry = Registry.installed()
+    if not registry.manager.is_registered(module):
+        registry.add(plugin, "under test", module)
+    return registry
+
+
+@lru_cache(maxsize=8)
+def heavy_imports(plugin: str) -> tuple[list[str], str]:
+    """Which of `HEAVY` a new process has imported when all plugins and this one are registered; its complaint."""
+    code = (
+        "import importlib, json, sys\n"
+        "from warmrl.plugin.registry import Registry\n"
+        f"registry, module = Registry.installed(), importlib.import_module({plugin!r})\n"
+        f"registry.manager.is_registered(module) or registry.add({plugin!r}, 'under test', module)\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+    return (json.loads(done.stdout), "") if done.returncode == 0 else ([], done.stderr or "it ended without a word")
 
 
 class PluginContract:
@@ -36,10 +64,7 @@ class PluginContract:
 
     def registry(self) -> Registry:
         """The installed plugins, and this one."""
-        registry, module = Registry.installed(), importlib.import_module(self.plugin)
-        if not registry.manager.is_registered(module):
-            registry.add(self.plugin, "under test", module)
-        return registry
+        return registry_with(importlib.import_module(self.plugin), self.plugin)
 
     def registration(self) -> Registration:
         """What the plugin registered under `name`."""
@@ -64,19 +89,9 @@ class PluginContract:
         assert implementation.__doc__, f"{implementation.__name__} has no docstring; `warmrl plugin show` prints it"
 
     def test_registering_imports_nothing_heavy(self) -> None:
-        code = (
-            "import importlib, json, sys\n"
-            "from warmrl.plugin.registry import Registry\n"
-            f"registry, module = Registry.installed(), importlib.import_module({self.plugin!r})\n"
-            f"registry.manager.is_registered(module) or registry.add({self.plugin!r}, 'under test', module)\n"
-            f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
-        )
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        done = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == [], "import these inside the implementation's module"
+        imported, complaint = heavy_imports(self.plugin)
+        assert not complaint, complaint
+        assert imported == [], "import these inside the implementation's module"
 
     def test_its_settings_are_strict_and_frozen(self) -> None:
         config = self.config()

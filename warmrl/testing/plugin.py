@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import json
@@ -64,19 +65,7 @@ class PluginContract:
         assert implementation.__doc__, f"{implementation.__name__} has no docstring; `warmrl plugin show` prints it"
 
     def test_registering_imports_nothing_heavy(self) -> None:
-        code = (
-            "import importlib, json, sys\n"
-            "from warmrl.plugin.registry import Registry\n"
-            f"registry, module = Registry.installed(), importlib.import_module({self.plugin!r})\n"
-            f"registry.manager.is_registered(module) or registry.add({self.plugin!r}, 'under test', module)\n"
-            f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
-        )
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        done = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == [], "import these inside the implementation's module"
+        assert heavy_imports(self.plugin) == [], "import these inside the implementation's module"
 
     def test_its_settings_are_strict_and_frozen(self) -> None:
         config = self.config()
@@ -103,3 +92,22 @@ class PluginContract:
         assert schema["type"] == "object"
         assert schema["additionalProperties"] is False
         json.dumps(schema, allow_nan=False)
+
+
+@functools.cache
+def heavy_imports(plugin: str) -> list[str]:
+    """Which of `HEAVY` a fresh process has imported when the installed plugins and this module are registered."""
+    code = (
+        "import importlib, json, sys\n"
+        "from warmrl.plugin.registry import Registry\n"
+        f"registry, module = Registry.installed(), importlib.import_module({plugin!r})\n"
+        f"registry.manager.is_registered(module) or registry.add({plugin!r}, 'under test', module)\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stdout)
+    return found

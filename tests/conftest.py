@@ -1,10 +1,24 @@
 """What all tests share: a torchvision that was built for another torch is made harmless before it is imported."""
 
+import gc
 import sys
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 
 import warmrl  # noqa: F401
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """What collecting imports stays: the collector of garbage leaves it alone, now and whenever a run collects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

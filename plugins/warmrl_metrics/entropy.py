@@ -41,7 +41,8 @@ class EntropySequence(Metric[MetricConfig]):
 
     def value(self, samples: Sequence[Sample]) -> Value | None:
         """Mean of the samples' means, and how many samples; None when a sample's entropy isn't known."""
-        means = [None if one.entropy is None else one.entropy / one.tokens for one in samples if one.tokens]
+        spoken = [one for one in samples if one.tokens != 0]
+        means = [one.entropy / one.tokens if one.entropy is not None and one.tokens else None for one in spoken]
         known = [mean for mean in means if mean is not None]
         return Value(math.fsum(known) / len(known), weight=len(known)) if known and len(known) == len(means) else None
 

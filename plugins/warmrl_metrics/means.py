@@ -21,8 +21,11 @@ def per_token(samples: Sequence[Sample], sums: Iterable[float | None]) -> Value 
     So the weighted mean over problems is the sum over all tokens divided by all tokens.
     """
     known = [one for one in sums if one is not None]
-    tokens = sum(sample.tokens for sample in samples)
-    return None if len(known) < len(samples) or tokens == 0 else Value(math.fsum(known) / tokens, weight=tokens)
+    lengths = [one.tokens for one in samples if one.tokens is not None]
+    tokens = sum(lengths)
+    if min(len(known), len(lengths)) < len(samples) or tokens == 0:
+        return None
+    return Value(math.fsum(known) / tokens, weight=tokens)
 
 
 def answer_counts(samples: Sequence[Sample]) -> tuple[list[int], int]:

@@ -16,8 +16,9 @@ class Length(Metric[MetricConfig]):
     higher_is_better = None
 
     def value(self, samples: Sequence[Sample]) -> Value | None:
-        """Mean tokens of the samples."""
-        return average(sample.tokens for sample in samples)
+        """Mean tokens of the samples; None when those of one aren't known."""
+        lengths = [one.tokens for one in samples if one.tokens is not None]
+        return average(lengths) if len(lengths) == len(samples) else None
 
 
 class Truncated(Metric[MetricConfig]):

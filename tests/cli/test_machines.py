@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from warmrl.testing.run import environment, write_recipe
+from warmrl.testing.run import environment, start, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -23,12 +23,13 @@ def recipe_in(folder, steps):
           "teacher": {"use": "local", "path": "pocket:random-teacher"}, "checkpoint_every": 1}  # fmt: skip
     launch = {"sharding": "fsdp2", "timeout": 1}
     recipe = write_recipe(folder, model={"path": "pocket:random"}, stage={"rl": rl}, launch=launch, eval={"at": []})
-    return ["-m", "warmrl", "run", str(recipe), "--out", str(folder / "out")]
+    return ["run", str(recipe), "--out", str(folder / "out")]
 
 
-def start(command, folder, before=(), **more):
+def start_inside(machine, command, folder, **more):
+    """Python on one of the machines."""
     return subprocess.Popen(
-        [*before, sys.executable, *command], cwd=folder, env=environment(folder) | more, text=True,
+        [*machine, sys.executable, *command], cwd=folder, env=environment(folder) | more, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -75,8 +76,8 @@ def test_two_machines(tmp_path, machines):
         nodes = []
         for number, (inside, _, cable) in enumerate(machines):
             run = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1", "--node_rank", str(number),
-                   "--master_addr", address, "--master_port", "29555", *command]  # fmt: skip
-            nodes.append(start(run, tmp_path, inside, GLOO_SOCKET_IFNAME=cable, TP_SOCKET_IFNAME=cable))
+                   "--master_addr", address, "--master_port", "29555", "-m", "warmrl", *command]  # fmt: skip
+            nodes.append(start_inside(inside, run, tmp_path, GLOO_SOCKET_IFNAME=cable, TP_SOCKET_IFNAME=cable))
             stack.callback(nodes[-1].kill)
         said = [node.communicate(timeout=SECONDS) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said[0][1][-3000:] + said[1][1][-3000:]
@@ -91,7 +92,7 @@ def test_a_machine_is_gone(tmp_path):
     command = recipe_in(tmp_path, 2000)
     port = 20000 + os.getpid() % 10000
     with ExitStack() as stack:
-        nodes = [start(command, tmp_path, **rank(number, port)) for number in range(2)]
+        nodes = [start(*command, folder=tmp_path, **rank(number, port)) for number in range(2)]
         for node in nodes:
             stack.callback(node.kill)
         until = time.monotonic() + SECONDS
@@ -110,7 +111,7 @@ def test_stores_that_are_not_one(tmp_path):
     command, port = recipe_in(tmp_path, 2), 20000 + (os.getpid() + 1) % 10000
     with ExitStack() as stack:
         nodes = [
-            start(command, tmp_path, **rank(number, port, WARMRL_HOME=str(tmp_path / f"home-{number}")))
+            start(*command, folder=tmp_path, **rank(number, port, WARMRL_HOME=str(tmp_path / f"home-{number}")))
             for number in range(2)
         ]
         for node in nodes:

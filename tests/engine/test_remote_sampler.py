@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from ranks import ranks
 from safetensors.torch import load_file
 from tiny_runs import Home
 
@@ -21,7 +22,7 @@ from warmrl.engine.processes import Processes
 from warmrl.engine.sampling import Sampling, completion_seed
 from warmrl.plugin import local
 from warmrl.plugin.registry import Registry
-from warmrl.testing.run import Outcome, warmrl, write_recipe
+from warmrl.testing.run import warmrl, write_recipe
 
 PLUGIN = Path(__file__).parents[1] / "third_party" / "remote_sampler.py"
 
@@ -204,16 +205,19 @@ def test_nonsense_is_refused(fault: str, sampled: tuple[Registry, Policy, Any]) 
 def test_two_processes_of_which_one_meets_the_error(tmp_path: Path, undisturbed: Home) -> None:
     """In an evaluation, then in a rollout: both end, with the sentence, and the same command goes on."""
 
-    def run(**fault: Any) -> Outcome:
-        recipe = home(tmp_path, **fault).recipe
-        return warmrl("run", str(recipe), "--out", "run", "--processes", "2", folder=tmp_path, seconds=250)
+    def command(**fault: Any) -> list[str]:
+        return ["run", str(home(tmp_path, **fault).recipe), "--out", "run"]
 
     # Of the process's two blocks of the evaluation it makes one, then the other, and its block of the first rollout.
-    for after, sentence in ((1, "Finished blocks"), (2, "ends at step 1")):
-        ended = run(fault="dead", rank=1, after=after)
+    first = command(fault="dead", rank=1, after=1)
+    launched = warmrl(*first, "--processes", "2", folder=tmp_path, seconds=250)
+    then = ranks(2, *command(fault="dead", rank=1, after=2), folder=tmp_path)
+    for ended, sentence in ((launched, "Finished blocks"), (then[1], "ends at step 1")):
         assert ended.code == 1
         assert sentence in " ".join(ended.err.split()) and "Traceback" not in ended.err
-    run().assert_success()
+    assert then[0].code == 1
+    for last in ranks(2, *command(), folder=tmp_path):
+        last.assert_success()
     found, alone = (
         [json.loads(line) for line in (folder / "run" / "ledger.jsonl").read_text().splitlines()]
         for folder in (tmp_path, undisturbed.path)

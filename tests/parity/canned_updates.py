@@ -1,12 +1,11 @@
-"""Updates on canned groups, one after the other on one prepared model as in a run; a launcher can start it.
+"""Updates on canned groups, one after the other on one prepared model as in a run; several processes can.
 
-`python canned_updates.py POLICY REFERENCE FOLDER` writes `rank-R-of-W.safetensors` into FOLDER: of each subject and
+`main(POLICY, REFERENCE, FOLDER)` writes `rank-R-of-W.safetensors` into FOLDER: of each subject and
 case the loss and every gradient, of each scored token its log-probability, the weights, and the share held here.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,7 +131,3 @@ def main(policy: str, reference: str, folder: str) -> None:
     processes = Processes(SUBJECTS[name].dtype)
     save_file(out, Path(folder) / f"rank-{processes.rank}-of-{processes.world}.safetensors")
     processes.accelerator.end_training()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,11 +1,7 @@
-"""A stage's newest checkpoint taken back and published again, by as many processes as a launcher makes.
-
-`python resumed.py FOLDER`: the checkpoint in the stage's FOLDER is replaced by what was read.
-"""
+"""A stage's newest checkpoint taken back and published again, by any number of processes."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from parity.subjects import stage_for
@@ -21,17 +17,13 @@ from warmrl.engine.training import adamw
 from warmrl.plugin.registry import Registry
 
 
-def again(folder: Path) -> None:
-    """Take the checkpoint of a stage that trains the language part of `pocket:random`, and publish it again."""
+def again(folder: str) -> None:
+    """Replace the checkpoint of a stage that trains the language part of `pocket:random` by what is read of it."""
     processes = Processes(launch=LaunchTable(sharding="fsdp2"))
     policy = Policy.load(find("pocket:random", None, Registry.installed()))
     freeze_but(policy, ["language"])
     config = SFTConfig(train=["language"])
-    stage = stage_for(policy, config, folder, processes)
+    stage = stage_for(policy, config, Path(folder), processes)
     processes.prepare(policy.packed)
     optimizer = adamw(stage, config)
     publish(stage, resume(stage, optimizer, None), optimizer, None)
-
-
-if __name__ == "__main__":
-    again(Path(sys.argv[1]))

@@ -12,6 +12,7 @@ import torch
 from encoded_groups import gradient_gaps
 from parity import canned_updates
 from parity.subjects import TOLERANCE, Update, write_checkpoint
+from ranks import ranks
 from safetensors.torch import load_file
 
 from warmrl.testing.run import environment, warmrl, write_recipe
@@ -24,10 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 def launched(policy, reference, out):
     """What each of two processes found."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launch, canned_updates.__file__, str(policy), str(reference), str(out)]
-    done = subprocess.run(command, env=environment(out), capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-4000:]
+    for one in ranks(2, str(policy), str(reference), str(out), folder=out, function=canned_updates.main):
+        one.assert_success()
     return [load_file(out / f"rank-{rank}-of-2.safetensors") for rank in range(2)]
 
 

@@ -7,15 +7,14 @@ seconds, so one recipe has them all.
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from parity import resumed
+from ranks import ranks
 from safetensors.torch import load_file
 
-from warmrl.testing.run import environment, start, write_recipe
+from warmrl.testing.run import start, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -104,16 +103,15 @@ def test_shards_and_other_numbers_of_processes(tmp_path):
     assert json.loads((tmp_path / "two/out/environment.json").read_text())["sharding"] == "fsdp2"
     one, four, read = (copy_of(tmp_path / "two", name) for name in ("one", "four", "read"))
     folder = read / stage.relative_to(tmp_path / "two")
-    resumed.again(folder)
+    resumed.again(str(folder))
     assert weights_in(folder) == weights_in(stage), "what two wrote is what one has"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "4"]
-    command = [*launch, resumed.__file__, str(folder)]
-    done = subprocess.run(command, env=environment(read), capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 0, done.stderr[-4000:]
+    for done in ranks(4, str(folder), folder=read, function=resumed.again):
+        done.assert_success()
     assert weights_in(folder) == weights_in(stage), "what one wrote is what four have"
     found = load_file(stage / "checkpoints/step-000001/optimizer.safetensors")
     assert any(value.any() for name, value in found.items() if name.endswith("exp_avg_sq"))
     finish(begin(one, 1))
-    finish(begin(four, 4, *SHARDED))
+    for done in ranks(4, "run", str(recipe_in(four)), "--out", "out", *SHARDED, folder=four):
+        done.assert_success()
     for run in (one, four):
         agree(run, tmp_path / "alone")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from warmrl.testing.command import Command
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,9 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **own, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    """Start `warmrl ARGUMENTS` in `folder`, without waiting for it."""
-    command = [sys.executable, "-m", "warmrl", *arguments]
-    return subprocess.Popen(  # noqa: S603 - our own command
-        command, cwd=folder, env=environment(folder), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def start(*arguments: str, folder: Path, **more: str) -> Command:
+    """Start `warmrl ARGUMENTS` in `folder`, without waiting for it; `more` is laid over its environment."""
+    return Command(*arguments, folder=folder, environment=environment(folder) | more)
 
 
 def warmrl(*arguments: str, folder: Path, seconds: float = 300.0) -> Outcome:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from warmrl import __version__
-from warmrl.cli import compare, doctor, evaluate, export, plan, plugin, recipe, report, reward, run, runs
+from warmrl.cli import compare, data, doctor, evaluate, export, plan, plugin, recipe, report, reward, run, runs
 from warmrl.domain.errors import WarmrlError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.add_typer(recipe.app, name="recipe")
 app.add_typer(plugin.app, name="plugin")
 app.add_typer(runs.app, name="runs")
 app.add_typer(reward.app, name="reward")
+app.add_typer(data.app, name="data")
 
 
 def show_version(asked: bool) -> None:

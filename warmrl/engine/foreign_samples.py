@@ -90,6 +90,7 @@ def read(file: Path, suite: Suite, sampling: Mapping[str, Any] | None = None) ->
             if form == "warmrl":
                 unknown.update(dict.fromkeys(row.values.keys() - set(OWN)))
             yield from reader(row)
+            row.values.clear()  # what a reader took is held already, and log-probabilities are large
 
     found = list(given())
     findings = [f"{file.name} is read as samples of {form}."]

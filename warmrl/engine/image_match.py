@@ -28,10 +28,11 @@ COARSE = 0.1
 """Most squared difference of copies' thumbnails, over their variance (a correlation of 0.95); measured: 0.02."""
 NEAREST = 8
 """Candidates that are looked at closely, those with the nearest thumbnails first."""
-FINE = 192
+FINE = 256
 """Pixels of a side at which two pictures are compared, or what the smaller of them has."""
-SAME, LOOSE, SPIKE, SMALL = 0.06, 0.45, 8.0, 128
-"""When the closer look says copy (`copies`); from where the measured values of docs/contamination.md part."""
+SAME, USUAL, SPIKE = 0.06, 0.08, 8.0
+SMALL, LOOSE = 128, 0.45
+"""When the closer look says copy (`copies`); the measured values stand in docs/contamination.md."""
 BLANK = 1.0
 """Standard deviation in grey levels below which a picture is blank: what stands for a missing one is no overlap."""
 BLOCK = 256
@@ -130,23 +131,24 @@ def copies(first: PILImage, second: PILImage) -> bool:
 
     Both are brought to one size. In every window (a fourteenth of a side) the squared difference is set beside the
     ink, the squared difference from the background, so that a label of a drawing weighs as much as its largest line.
-    Encoding differs a little everywhere, another label much in one place: beside a worst window of at most `SAME`
-    copies have one of at most `LOOSE` that is no more than `SPIKE` times the 90th percentile of the windows with ink.
-    Below `SMALL` pixels a side a window holds too few pixels for that, and `LOOSE` alone decides.
+    Encoding differs a little everywhere, another label much in one place: copies have a worst window of at most `SAME`,
+    or one of at most `SPIKE` times the 90th percentile of the windows with ink, which is at most `USUAL`. Below `SMALL`
+    pixels a side a window holds too few pixels for that: they are blurred more, and the worst is at most `LOOSE`.
     """
     from scipy.ndimage import gaussian_filter, uniform_filter
 
     side = max(SIDE, min(FINE, *first.size, *second.size))
-    a, b = (gaussian_filter(grey_of(picture, side), 1.0) for picture in (first, second))
+    blur = 1.0 if side < SMALL else 0.6
+    a, b = (gaussian_filter(grey_of(picture, side), blur) for picture in (first, second))
     paper, window, noise = float(np.median(a)), max(7, side // 14), 16.0**2
     difference = uniform_filter((a - b) ** 2, window)
     ink = uniform_filter(((a - paper) ** 2 + (b - paper) ** 2) / 2, window)
     share = difference / (ink + noise)
     worst = float(share.max())
-    if worst <= SAME or side < SMALL:
-        return worst <= (SAME if side >= SMALL else LOOSE)
+    if side < SMALL:
+        return worst <= LOOSE
     usual = float(np.percentile(share[ink > noise], 90)) if (ink > noise).any() else 0.0
-    return worst <= LOOSE and worst <= SPIKE * (usual + 1e-3)
+    return worst <= SAME or (usual <= USUAL and worst <= SPIKE * (usual + 1e-3))
 
 
 def find(suite: Mapping[str, Image], training: Mapping[str, Image], cache: Path | None = None) -> dict[str, str]:

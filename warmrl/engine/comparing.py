@@ -164,7 +164,8 @@ class Labelled(Progress):
 
 def overlap_table(found: Overlap, trained_on: Sequence[str]) -> dict[str, Any]:
     """An overlap as a report has it."""
-    return {"trained_on": list(trained_on), **dict(found.counts), "problems": list(found.ids)}  # type: ignore[dict-item]
+    counts = {str(kind): count for kind, count in found.counts.items()}
+    return {"trained_on": list(trained_on), **counts, "problems": list(found.ids)}
 
 
 def taken_in(file: Path, suite: Suite, store: Path, stated: Mapping[str, Any]) -> tuple[Draws, list[str]]:

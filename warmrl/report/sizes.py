@@ -30,7 +30,7 @@ def sizes(report: Mapping[str, Any], wanted: float | None = None) -> list[dict[s
     """
     found = {(one["checkpoint"], one["suite"]): one for one in report["evaluations"]}
     level = report["interval"]["level"]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for one in report["contrasts"]:
         pair = [found[one[side], one["suite"]] for side in ("from", "to")]
         rows += of_checkpoints(pair, one, wanted, level)
@@ -50,9 +50,9 @@ def of_checkpoints(
     if aim == 0 or len(kept) < 2 or one["unit"] not in ("share", "count"):
         return
     names = [shared[i] for i in kept]
-    values = [[side[i] for i in kept] for side in sides]
+    first, second = ([side[i] for i in kept] for side in sides)
     noise, samples = sampling_noise(pair, metric, names)
-    spread = spread_of_checkpoints(*values, sampling=noise, samples=samples)
+    spread = spread_of_checkpoints(first, second, noise, samples)
     yield {
         "claim": "checkpoints",
         "suite": one["suite"],
@@ -101,7 +101,7 @@ def of_arms(
 ) -> Iterator[dict[str, Any]]:
     """The row of two arms."""
     noise, samples = sampling_noise([arm[0] for arm in runs], metric, shared)
-    spread: Spread = spread_of_methods(*matrices, sampling=noise, samples=samples)
+    spread: Spread = spread_of_methods(matrices[0], matrices[1], noise, samples)
     means = [sum(map(sum, arm)) / (len(arm) * len(shared)) for arm in matrices]
     observed, seeds = means[1] - means[0], (len(runs[0]), len(runs[1]))
     aim = abs(wanted if wanted is not None else observed)
@@ -123,7 +123,7 @@ def of_arms(
     }
 
 
-def values_of(evaluation: Mapping[str, Any], metric: str, names: Sequence[str]) -> list[float | None]:
+def values_of(evaluation: Mapping[str, Any], metric: str, names: Sequence[str]) -> list[Any]:
     """A metric's values of these problems."""
     place = {name: index for index, name in enumerate(evaluation["problems"])}
     values = evaluation["metrics"][metric]["values"]

@@ -61,7 +61,9 @@ def contrasts(n: int, gain: float, name: str, seed: int) -> list[Contrast]:
 def test_coverage(n: int) -> None:
     """E3: pass@1, pass@4, pass@16, diversity@4 of one model, and the paired difference of two, within 93.5-96.5 %."""
     generator = np.random.default_rng(n)
-    held: dict[str, int] = {}
+    true = {name: truth(name, 0) for name in ("pass@1", "pass@4", "pass@16", "diversity@4")}
+    true["difference"] = truth("pass@1", 0.2) - truth("pass@1", 0)
+    held = dict.fromkeys(true, 0)
     for _ in range(RUNS // BLOCK):
         first, second = simulated(BLOCK, n, 0.2, generator)
         scores = {f"a{run}": {name: Score(values[run]) for name, values in first.items()} for run in range(BLOCK)}
@@ -70,11 +72,9 @@ def test_coverage(n: int) -> None:
         found = compare_suite([f"{place:04}" for place in range(n)], scores, draws=DRAWS, seed=n)
         for named in found.intervals.values():
             for name, one in named.items():
-                true = truth(name, 0) if name in first else truth("pass@1", 0.2) - truth("pass@1", 0)
-                held[name] = held.get(name, 0) + (one.low <= true <= one.high)
+                held[name] += one.low <= true[name] <= one.high
     shares = {name: times / RUNS for name, times in held.items()}
-    print(n, shares)
-    assert len(shares) == 5 and all(0.935 <= share <= 0.965 for share in shares.values()), shares
+    assert all(0.935 <= share <= 0.965 for share in shares.values()), shares
 
 
 @pytest.mark.slow
@@ -99,11 +99,11 @@ def test_false_alarms_of_equal_models(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "gain"), [("pass@1", 0.05), ("pass@16", 0.12)])
+@pytest.mark.parametrize(("name", "gain"), [("pass@1", 0.1), ("pass@16", 0.05)])
 def test_power_is_what_the_formula_says(name: str, gain: float) -> None:
     """E4: the share of suites that find a true difference, within three points of the formula with known variances."""
     n = 200
-    first, second = simulated(1, 400_000, gain, np.random.default_rng(5))
+    first, second = simulated(1, 200_000, gain, np.random.default_rng(5))
     spread = Spread(float((second[name] - first[name]).var()))
     difference = truth(name, gain) - truth(name, 0)
     error = detectable(spread, n) / (ndtri(0.975) + ndtri(0.8))
@@ -139,6 +139,6 @@ def test_tasks_are_resampled_whole_and_no_second_level_below() -> None:
             low, high = np.quantile(scored, (0.025, 0.975))
             both.append((low <= 0.6 <= high, high - low))
         shares["two levels"] = float(np.mean([inside for inside, _ in both]))
-        print(alike, shares)
+        print(alike, shares, {"two levels": np.mean([width for _, width in both])})
         assert 0.93 <= shares["tasks"] <= 0.97, shares
         assert shares["two levels"] > shares["tasks"] and shares["problems"] < 0.9, shares

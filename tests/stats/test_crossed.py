@@ -163,8 +163,8 @@ def coverage(kind: str, seeds: int, between: float, judge: Callable[[Rows, Rows]
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("kind", ["pass@16", "avg@16"])
 def test_coverage(kind: str, seeds: int) -> None:
-    """Between-seed variance none, small beside the problems', alike, and large (in logits)."""
-    found = {between: coverage(kind, seeds, between, method_contrast) for between in (0, 0.1, 0.25, 1.0)}
+    """Between-seed variance none, about as large as the problems' share, and far larger (sd in logits)."""
+    found = {between: coverage(kind, seeds, between, method_contrast) for between in (0, 0.15, 1.0)}
     print(kind, seeds, found)
     assert all(0.92 <= share <= 0.98 for share in found.values()), found
 

@@ -69,7 +69,7 @@ def spread_of_checkpoints(
     one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.shape != two.shape or one.ndim != 1 or len(one) < 2:
         raise ValueError(f"power needs two scores of the same problems, two or more; shapes {one.shape}, {two.shape}")
-    noise = (float(np.mean(sampling[0])), float(np.mean(sampling[1])))
+    noise = (float(np.asarray(sampling[0]).mean()), float(np.asarray(sampling[1]).mean()))
     left = float((two - one).var(ddof=1)) - noise[0] / samples[0] - noise[1] / samples[1]
     return Spread(max(0.0, left), noise)
 
@@ -80,7 +80,7 @@ def spread_of_methods(
     """Variances estimated from runs of two arms, (S_first, N) and (S_second, N), three seeds of each or more."""
     rows, _ = unit_scores([(first, None), (second, None)], None, None)
     arms, n = [Arm.of(arm) for arm in rows], rows[0].shape[1]
-    noise = [float(np.mean(side)) for side in sampling]
+    noise = [float(np.asarray(side).mean()) for side in sampling]
     problems = float((arms[1].units - arms[0].units).var(ddof=1)) - sum(arm.interaction / arm.seeds for arm in arms)
     seeds = [max(0.0, arm.between - arm.interaction / n) for arm in arms]
     mixed = [max(0.0, arm.interaction - part / k) for arm, part, k in zip(arms, noise, samples, strict=True)]

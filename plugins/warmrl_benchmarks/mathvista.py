@@ -23,7 +23,7 @@ class MathVista(Reward[MathVistaConfig]):
     precision, and equality with the answer. Officially no extraction is an empty one, and so still some choice.
 
     `Problem.extra` holds the dataset's columns `question_type`, `answer_type`, `choices`, `precision` and `answer`
-    (or else the gold is it; the letter of a choice will do), and `query`, which the extractor is shown. Where it
+    (or else the gold is it; for a completion the letter of a choice will do), and `query`, which the extractor is shown. Where it
     holds `extraction`, that is scored as it is, whatever the completion says. Raises `DataError` for a problem whose
     columns are not MathVista's; `ServiceError` when the extractor does not answer.
     """
@@ -35,10 +35,10 @@ class MathVista(Reward[MathVistaConfig]):
     def grade(self, problem: Problem, completions: Sequence[str]) -> list[Grade]:
         """The verdict, what was extracted, and as canonical form the choice's text or the number."""
         question = Question.of({"gold": problem.gold, **problem.extra}, f"Problem `{problem.id}`")
-        if question.answer not in question.choices:
-            question = question.by_letter()
         if "extraction" in problem.extra:
             return [self._graded(question, problem.extra["extraction"])] * len(completions)
+        if question.answer not in question.choices:
+            question = question.by_letter()
         return [self._graded(question, one) for one in self._extractions(problem, question, completions)]
 
     def _extractions(self, problem: Problem, question: Question, completions: Sequence[str]) -> list[str]:

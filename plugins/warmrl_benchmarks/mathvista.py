@@ -23,9 +23,9 @@ class MathVista(Reward[MathVistaConfig]):
     precision, and equality with the answer. Officially no extraction is an empty one, and so still some choice.
 
     `Problem.extra` holds the dataset's columns `question_type`, `answer_type`, `choices`, `precision` and `answer`
-    (or else the gold is it; for a completion the letter of a choice will do), and `query`, which the extractor is shown. Where it
-    holds `extraction`, that is scored as it is, whatever the completion says. Raises `DataError` for a problem whose
-    columns are not MathVista's; `ServiceError` when the extractor does not answer.
+    (or else the gold is it; for a completion the letter of a choice will do), and `query`, which the extractor is
+    shown. Where it holds `extraction`, that is scored as it is, whatever the completion says. Raises `DataError` for a
+    problem whose columns are not MathVista's; `ServiceError` when the extractor does not answer.
     """
 
     def score(self, problem: Problem, completions: Sequence[str]) -> list[float]:

@@ -1,7 +1,7 @@
-"""The datasets `files`, `geometry3k` and `mathvista`."""
+"""The datasets `files`, `geometry3k`, `mathvista` and `mmmu`."""
 
 from warmrl.api import Register, hookimpl
-from warmrl_datasets.config import FilesConfig, Geometry3KConfig, MathVistaConfig
+from warmrl_datasets.config import FilesConfig, Geometry3KConfig, MathVistaConfig, MMMUConfig
 
 
 @hookimpl
@@ -14,4 +14,5 @@ def warmrl_register_datasets(register: Register) -> None:
         implementation="warmrl_datasets.geometry3k:Geometry3K",
         revision="1",
     )
-    register("mathvista", config=MathVistaConfig, implementation="warmrl_datasets.mathvista:MathVista", revision="1")
+    register("mathvista", config=MathVistaConfig, implementation="warmrl_datasets.mathvista:MathVista", revision="2")
+    register("mmmu", config=MMMUConfig, implementation="warmrl_datasets.mmmu:MMMU", revision="1")

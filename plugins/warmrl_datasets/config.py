@@ -1,8 +1,9 @@
 """Settings of the datasets."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
 from warmrl.api import NOT_SEMANTIC, DatasetConfig
 
@@ -40,6 +41,9 @@ class FilesConfig(DatasetConfig):
 class HubConfig(DatasetConfig):
     """What datasets of the Hub share: a local copy, or the Hub's at a commit."""
 
+    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """What the table's `grader`, `second_opinion` and `style` are where it doesn't say."""
+
     path: Annotated[str | None, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)] = None
     """Folder with the dataset's files as the Hub has them (`data/SPLIT-00000-of-00001.parquet`); by default they are
     fetched from the Hub once and taken from its cache after that."""
@@ -47,6 +51,16 @@ class HubConfig(DatasetConfig):
     """Commit, tag or branch on the Hub; the resolved recipe has the commit. A result is identified by the content."""
     max_pixels: Annotated[int, Field(ge=1, le=PIXELS)] = 33_000_000
     """Largest image that is decoded, in pixels; its size is read from the header first."""
+    on_bad_image: Literal["error", "skip", "replace"] = "error"
+    """What a missing, undecodable or too large image does: stop, leave the problem out, or be a grey square."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _graded_officially(cls, table: Any, info: ValidationInfo) -> Any:
+        """Fill in `official`, in a recipe: outside of one there is no registry to choose plugins from."""
+        if isinstance(table, dict) and info.context and "registry" in info.context:
+            return {**cls.official, **table}
+        return table
 
 
 class Geometry3KConfig(HubConfig):
@@ -59,12 +73,48 @@ class Geometry3KConfig(HubConfig):
 class MathVistaConfig(HubConfig):
     """Mathematics in pictures of every kind (AI4Math/MathVista, Lu et al. 2024, arXiv:2310.02255; CC BY-SA 4.0).
 
-    Prompts are the official queries. Graded by the reward `math` it is stricter than the official score, which extracts
-    answers with a language model, takes the nearest choice and rounds numbers first; no figure to set beside theirs.
+    Prompts are the official queries. As a suite it is graded by `mathvista`, the official score, with its strict form
+    as second opinion, in the style `free`, unless the table says otherwise.
     """
+
+    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "grader": {"use": "mathvista"},
+        "second_opinion": {"use": "mathvista", "strict": True},
+        "style": {"use": "free"},
+    }
 
     split: Literal["testmini"] = "testmini"
     """1000 problems; the answers of the larger `test` are not public."""
     leave_out: list[str] = []
     """Sources (`metadata.source`) whose problems are left out: `["Geometry3K"]` drops the 62 that are no transfer for a
     policy trained on Geometry3K."""
+
+
+Subject = Literal[
+    "Accounting", "Agriculture", "Architecture_and_Engineering", "Art", "Art_Theory", "Basic_Medical_Science",
+    "Biology", "Chemistry", "Clinical_Medicine", "Computer_Science", "Design",
+    "Diagnostics_and_Laboratory_Medicine", "Economics", "Electronics", "Energy_and_Power", "Finance", "Geography",
+    "History", "Literature", "Manage", "Marketing", "Materials", "Math", "Mechanical_Engineering", "Music",
+    "Pharmacy", "Physics", "Psychology", "Public_Health", "Sociology",
+]  # fmt: skip
+
+
+class MMMUConfig(HubConfig):
+    """College problems of thirty subjects with figures (MMMU/MMMU, Yue et al. 2024, arXiv:2311.16502; Apache-2.0).
+
+    Prompts are the official ones. As a suite it is graded by `mmmu`, the official score but for its draws, with the
+    expected value of those as second opinion, in the style `free`, unless the table says otherwise.
+    """
+
+    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "grader": {"use": "mmmu"},
+        "second_opinion": {"use": "mmmu", "mode": "official_random"},
+        "style": {"use": "free"},
+    }
+
+    split: Literal["dev", "validation"] = "validation"
+    """150 and 900 problems; the answers of `test` are not public."""
+    subjects: list[Subject] = []
+    """Only these, by the names of their folders on the Hub; by default all that are there."""
+    direct: bool = True
+    """Ask for the letter, a word or a phrase directly, as officially; not for a policy that reasons first."""

@@ -90,7 +90,9 @@ def own(row: Row) -> Iterator[Given]:
         surprisal=number(row, "surprisal", values.get("surprisal")),
         entropy=number(row, "entropy", values.get("entropy")),
         sampling=table(row, "sampling", values.get("sampling") or {}),
-        **{key: None if values.get(key) is None else str(values[key]) for key in ("suite", "revision", "prompt")},
+        suite=word(values.get("suite")),
+        revision=word(values.get("revision")),
+        prompt=word(values.get("prompt")),
     )
 
 
@@ -234,6 +236,11 @@ def text(row: Row, key: str, value: Any) -> str:
         what = "there is none" if value is None else f"`{key}` is {value!r:.60}"
         raise UsageError(f"{row}: no completion: {what}; it is text (`{key}`). Run the problem again, or drop the row.")
     return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def word(value: Any) -> str | None:
+    """A name or hash as text, or nothing."""
+    return None if value is None else str(value)
 
 
 def identity(row: Row, key: str, value: Any) -> str:

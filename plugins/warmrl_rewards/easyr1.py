@@ -10,11 +10,10 @@ from warmrl.engine.api import GradingPool
 from warmrl_rewards.config import Geo3kEasyR1Config
 from warmrl_rewards.prm800k import same
 
-SIGN = re.compile(r"([<>/])")
 BRACE = re.compile(r"[{}]")
 BOX = "\\boxed{"
 LONGEST = 10_000
-"""Characters of the longest answer that is compared; a longer one is right when it is the gold's own text."""
+"""Characters of the longest answer that is compared; a longer one is wrong unless it is the gold's own text."""
 WARM_UP = [("6\\sqrt{2}", "\\frac{12}{\\sqrt{2}}"), ("9\\pi", "3^2\\pi"), ("x(x+2)", "x^2+2x")]
 
 
@@ -52,7 +51,7 @@ class Geo3kEasyR1(Reward[Geo3kEasyR1Config]):
 
     def _verdicts(self, gold: str, answers: Sequence[str]) -> list[Verdict]:
         known: dict[str, Verdict] = {one: "right" if one == gold else "wrong" for one in answers}
-        asked = [one for one in known if one != gold and len(one) <= LONGEST]
+        asked = [one for one, verdict in known.items() if verdict == "wrong" and len(one) <= LONGEST]
         for answer, outcome in zip(asked, self.pool.map([(gold, one) for one in asked]), strict=True):
             late = outcome.failure == "timed out"
             known[answer] = "right" if outcome.value is True else "timed out" if late else "wrong"
@@ -73,18 +72,18 @@ class Geo3kEasyR1(Reward[Geo3kEasyR1Config]):
 
 def unspaced(text: str) -> str:
     """Without spaces around `<`, `>` and `/`; EasyR1's `re.sub` in time linear in the text."""
-    first, *rest = SIGN.split(text)
-    if not rest:
-        return text
-    inner = [one if SIGN.fullmatch(one) else one.strip() for one in rest[:-1]]
-    return first.rstrip() + "".join(inner) + rest[-1].lstrip()
+    for sign in "<>/":
+        first, *rest = text.split(sign)
+        if rest:
+            text = sign.join([first.rstrip(), *(one.strip() for one in rest[:-1]), rest[-1].lstrip()])
+    return text
 
 
 def boxed(text: str) -> str | None:
-    r"""What the last `\boxed{` holds, to the brace that matches (escaped ones count); None when it isn't closed."""
+    r"""What the last `\boxed{` holds, to the brace that matches (escaped ones count); None when it isn't closed soon."""
     start = text.rfind(BOX)
     depth = 1
-    for found in BRACE.finditer(text, start + len(BOX)) if start >= 0 else ():
+    for found in BRACE.finditer(text, start + len(BOX), start + 2 * LONGEST) if start >= 0 else ():
         depth += 1 if found[0] == "{" else -1
         if depth == 0:
             return text[start + len(BOX) : found.start()].strip()

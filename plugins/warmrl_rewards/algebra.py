@@ -26,7 +26,8 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 }
 LEAVES = ["Integer", "Float", "Symbol"]
 """What is made of a literal. No other name is given one: most of sympy's functions evaluate a text that they get."""
-FUNCTIONS = "Integer Rational factorial factorial2 sqrt frac csc ff im li ln re rf".split()
+FUNCTIONS = ["Integer", "Rational", "factorial", "factorial2", "sqrt", "frac"]
+FUNCTIONS += ["csc", "ff", "im", "li", "ln", "re", "rf"]
 CONSTANTS = ["pi", "I", "oo", "zoo", "nan"]
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-COMMANDS = "leq geq neq pm cup cap in parallel perp triangle".split()
+COMMANDS = ["leq", "geq", "neq", "pm", "cup", "cap", "in", "parallel", "perp", "triangle"]
 CHARACTERS: dict[int, str] = str.maketrans(
     {
         **dict.fromkeys("\u2212\u2013\u2014\u2010\u2011\u2012\ufe63", "-"),
@@ -22,7 +22,7 @@ CHARACTERS: dict[int, str] = str.maketrans(
         "\u00d7": "\\times ",
         "π": "\\pi ",
         "√": "\\sqrt ",
-        **{sign: f"\\{name} " for sign, name in zip("≤≥≠±∪∩∈∥⊥△", COMMANDS, strict=True)},
+        **{sign: f"\\{name} " for sign, name in zip("≤≥≠±\u222a∩∈∥⊥△", COMMANDS, strict=True)},
         "∞": "\\infty ",
         "∠": "\\angle ",
     }

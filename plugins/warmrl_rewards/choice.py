@@ -10,6 +10,7 @@ from typing import Any
 from warmrl.api import Grade, Problem, Reward, Verdict
 from warmrl_rewards.answer import normalise
 from warmrl_rewards.config import ChoiceConfig
+from warmrl_rewards.exact import exact
 
 LONGEST = 1000
 """Characters of the longest answer that is read."""
@@ -17,18 +18,21 @@ LONGEST = 1000
 PLAIN = str.maketrans(
     {
         **{chr(0xFF01 + i): chr(0x21 + i) for i in range(94)},
-        **dict.fromkeys("【〔「『《〈［｛[{", "("),
-        **dict.fromkeys("】〕」』》〉］｝]}", ")"),
-        **dict.fromkeys("、。．", "."),
+        **dict.fromkeys("【\u3014「『《〈\uff3b\uff5b[{", "("),
+        **dict.fromkeys("】\u3015」』》〉\uff3d\uff5d]}", ")"),
+        **dict.fromkeys("、。\uff0e", "."),
         **dict.fromkeys("*$_`\"'", ""),
         "\u3000": " ",
         "\u00a0": " ",
     }
 )
-COMMANDS = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|boxed|left|right)(?![A-Za-z])|\\[()\[\], ]")
+COMMANDS = re.compile(
+    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|boxed|left|right)(?![A-Za-z])|\\[()\[\], ]"
+)
 INTRODUCED = re.compile(
     r"(?:(?:so|thus|hence|therefore),? )?"
-    r"(?:the )?(?:(?:final|correct|right|best) )?(?:(?:answer|option|choice)(?: is| should be)?|答案(?:是|为)?|选项?|故选|应选)"
+    r"(?:the )?(?:(?:final|correct|right|best) )?"
+    r"(?:(?:answer|option|choice)(?: is| should be)?|答案(?:是|为)?|选项?|故选|应选)"
     r" ?[:,]? ?(?:(?:option|choice|选项?) ?)?"
 )
 LETTER = re.compile(r"\(*([a-z])\)*[.:,]?")
@@ -43,13 +47,13 @@ class ChoiceReward(Reward[ChoiceConfig]):
     The gold answer is a letter or an option's text; `problem.extra["choices"]` are the texts, a list (of A, B, …) or a
     table by letter. An answer says an option by
 
-    * its letter, in any case: `A`, `A.`, `(A)`, `A)`, `（A）`, `【A】`, `Option A`, `The answer is (A).`, `答案：A`;
+    * its letter, in any case: `A`, `A.`, `(A)`, `A)`, `【A】`, `Option A`, `The answer is (A).`, full-width or not;
     * its letter and text: `A) text`; when the text is another option's, it says both;
     * its own text, read as `math` reads answers; options of the same text are one.
 
-    Saying two options is wrong (`A or B`, `A, C`), and so is a text that is none. A letter that is also another option's
-    text is read as neither, unless it is the gold answer as it stands. Time is linear in the answer; one of more than
-    1000 characters is wrong.
+    Saying two options is wrong (`A or B`, `A, C`), and so is a text that is none. A letter that is also another
+    option's text is read as neither, unless it is the gold answer as it stands. Time is linear in the answer; one of
+    more than 1000 characters is wrong.
     """
 
     def score(self, problem: Problem, completions: Sequence[str]) -> list[float]:
@@ -59,7 +63,7 @@ class ChoiceReward(Reward[ChoiceConfig]):
     def grade(self, problem: Problem, completions: Sequence[str]) -> list[Grade]:
         """The same with the answer; its canonical form is the option's letter."""
         options = options_of(problem.extra.get("choices"))
-        golds = said(problem.gold, options)
+        golds = gold_letters(problem.gold, options)
         return [self._grade(self.style.extract(completion), problem.gold, golds, options) for completion in completions]
 
     def _grade(self, answer: str | None, gold: str, golds: set[str], options: Mapping[str, str]) -> Grade:
@@ -69,7 +73,7 @@ class ChoiceReward(Reward[ChoiceConfig]):
         found = said(short, options) if len(short) <= LONGEST else set()
         same = len(short) <= LONGEST and folded(short) == folded(gold) != ""
         right = same or (len(found) == 1 and found == golds)
-        canonical = min(found) if len(found) == 1 else self.canonical(short)
+        canonical = min(found) if len(found) == 1 else short
         verdict: Verdict = "right" if right else "wrong"
         return Grade(float(right), answer, canonical, verdict)
 
@@ -101,6 +105,13 @@ def inside_brackets(text: str) -> bool:
     return text[0] == "(" and text[-1] == ")" and not set("()") & set(text[1:-1])
 
 
+def gold_letters(gold: str, options: Mapping[str, str]) -> set[str]:
+    """The letter of the gold answer: a bare letter is one, whatever the texts of the options are."""
+    found = LETTER.fullmatch(folded(gold))
+    letter = known(found[1], options) if found else None
+    return {letter} if letter else said(gold, options)
+
+
 def said(answer: str, options: Mapping[str, str]) -> set[str]:
     """The letters of the options that an answer says (of options with the same text, the first), `?` if unclear."""
     text = folded(answer)
@@ -113,7 +124,7 @@ def said(answer: str, options: Mapping[str, str]) -> set[str]:
     elif (found := LETTERED.fullmatch(text)) and (letter := known(found[1] or found[2], options)):
         also = saying(found[3], options)
         letters |= {letter} | also | ({"?"} if ANOTHER.search(found[3]) and not also else set())
-    return letters | saying(text, options)
+    return letters | saying(text, options) | saying(answer, options)
 
 
 def known(letter: str, options: Mapping[str, str]) -> str | None:
@@ -131,6 +142,11 @@ def first(text: str, options: Mapping[str, str]) -> str:
 
 def saying(text: str, options: Mapping[str, str]) -> set[str]:
     """The first of the options whose text this is."""
-    mine, key = folded(text), normalise(text[:LONGEST]).key.casefold()
-    same = [one for one in options.values() if folded(one) == mine or (key and normalise(one).key.casefold() == key)]
+    same = [one for one in options.values() if folded(one) == folded(text) or meaning(one) == meaning(text)]
     return {first(same[0], options)} if same else set()
+
+
+def meaning(text: str) -> object:
+    """A number for a text that writes one, else the text as `math` spells it; units count."""
+    answer = normalise(text[:LONGEST])
+    return exact(answer.text) or answer.key.casefold() or object(), answer.unit

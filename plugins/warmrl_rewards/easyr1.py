@@ -80,7 +80,7 @@ def unspaced(text: str) -> str:
 
 
 def boxed(text: str) -> str | None:
-    r"""What the last `\boxed{` holds, to the brace that matches (escaped ones count); None when it isn't closed soon."""
+    r"""What the last `\boxed{` holds, to the brace that matches (escaped ones count); None if it isn't closed soon."""
     start = text.rfind(BOX)
     depth = 1
     for found in BRACE.finditer(text, start + len(BOX), start + 2 * LONGEST) if start >= 0 else ():

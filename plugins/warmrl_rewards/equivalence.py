@@ -7,9 +7,9 @@ ADVICE = "Install math-verify[antlr4_13_2] beside warmrl."
 
 
 def equal(gold: str, answer: str) -> bool:
-    """Whether math-verify finds the answer equal to the gold. Both are read as LaTeX alone: no text is evaluated.
+    r"""Whether math-verify finds the answer equal to the gold. Both are read as LaTeX alone: no text is evaluated.
 
-    Both are wrapped in `$`: bare, math-verify reads `6\\sqrt{2}` as 6.
+    Both are wrapped in `$`: bare, math-verify reads `6\sqrt{2}` as 6.
     """
     from math_verify import LatexExtractionConfig, parse, verify
 

@@ -25,12 +25,12 @@ Box = tuple[float, float, float, float]
 class Iou(Reward[IouConfig]):
     r"""Intersection over union, from 0.0 to 1.0, of the answer's box with the gold answer's; right from `threshold` on.
 
-    A box is two corners, `[x1, y1, x2, y2]`, in JSON (`{"bbox_2d": [1, 2, 3, 4]}`), LaTeX (`\left(0.1, 0.2, 0.3, 0.4
-    \right)`), as two points (`(1, 2), (3, 4)`) or in plain text (`1, 2, 3, 4` alone). Both sides are in the same unit, which is never changed. Corners in
-    another order are sorted. A box without an area overlaps nothing, but equals itself. With several boxes on either
-    side, boxes are paired best overlap first, and the sum is divided by the larger number of boxes, so that naming many
-    boxes is no way to find one. An answer with a number that isn't finite, a bracket of other than four numbers, more
-    than 64 boxes or 10 000 characters has none. Time is linear in the answer.
+    A box is two corners, `[x1, y1, x2, y2]`, in JSON (`{"bbox_2d": [1, 2, 3, 4]}`), in LaTeX, as two points
+    (`(1, 2), (3, 4)`) or in plain text (`1, 2, 3, 4` alone). Both sides are in the same unit, which is
+    never changed. Corners in another order are sorted. A box without an area overlaps nothing, but equals itself. With
+    several boxes on either side, boxes are paired best overlap first, and the sum is divided by the larger number of
+    boxes, so that naming many boxes is no way to find one. An answer with a number that isn't finite, a bracket of
+    other than four numbers, more than 64 boxes or 10 000 characters has none. Time is linear in the answer.
     """
 
     def score(self, problem: Problem, completions: Sequence[str]) -> list[float]:

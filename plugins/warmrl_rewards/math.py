@@ -35,9 +35,10 @@ class Math(Reward[MathConfig]):
     r"""1.0 when the answer that the style extracts equals the problem's gold answer, else 0.0.
 
     Both sides are brought to one spelling: Unicode minus signs, multiplication and division signs, `√`, `π`,
-    superscripts, vulgar fractions, relations and full-width characters as LaTeX; `$`, spacing commands, `\left`, `\right` and a
-    box removed; `\dfrac` as `\frac`, `\frac12` as `\frac{1}{2}`; text commands opened; degree signs and units at
-    the end taken off (5 cm equals 5, not 5 m); thousands separators removed; `x = 5` and `m∠A = 5` as 5.
+    superscripts, vulgar fractions, relations (`\lt` is `<`) and full-width characters as LaTeX; `$`, spacing commands,
+    `\left`, `\right` and a box removed; `\dfrac` as `\frac`, `\frac12` as `\frac{1}{2}`; text commands opened; degree
+    signs and units at the end taken off (5 cm equals 5, not 5 m); thousands separators removed; `x = 5` and
+    `m∠A = 5` as 5.
 
     Then, in this order: equal texts are right; two numbers that can be compared exactly are (`exact`), here and
     without any other library; an answer too long, too deep or without end (a tower of powers) is wrong; the rest is
@@ -53,7 +54,12 @@ class Math(Reward[MathConfig]):
         super().__init__(config, style)
         self.refused = 0
         self.pool = GradingPool(
-            equal, deadline=config.deadline, memory=config.memory, workers=config.workers, warm_up=WARM_UP, advice=ADVICE
+            equal,
+            deadline=config.deadline,
+            memory=config.memory,
+            workers=config.workers,
+            warm_up=WARM_UP,
+            advice=ADVICE,
         )
 
     @property

@@ -18,8 +18,9 @@ AFTER_UNITS = [("\\%", ""), ("%", ""), (" .", " 0."), ("{.", "{0.")]
 # As an expression.
 SIGNS = [("\\%", "%"), ("\\$", "$"), ("$", ""), ("%", ""), (" or ", " , "), (" and ", " , ")]
 SIGNS += [("million", "*10^6"), ("billion", "*10^9"), ("trillion", "*10^12")]
-UNITS = "degree cm centimeter meter mile second minute hour day week month year foot feet inch yard".split()
-FIGURES = [("√", "sqrt"), ("π", "pi"), ("∞", "inf"), ("∪", "U"), ("·", "*"), ("×", "*")]
+UNITS = ["degree", "cm", "centimeter", "meter", "mile", "second", "minute", "hour", "day", "week", "month", "year"]
+UNITS += ["foot", "feet", "inch", "yard"]
+FIGURES = [("√", "sqrt"), ("π", "pi"), ("∞", "inf"), ("\u222a", "U"), ("·", "*"), ("\u00d7", "*")]
 THOUSANDS = re.compile(r"(\d),(\d\d\d)($|\D)")
 RATIO = re.compile(r"^-?[0-9]+.?/0*[1-9][0-9]*.?$")
 BRACKETS = "()[]"

@@ -134,9 +134,7 @@ def test_what_cannot_be_imported_is_said(monkeypatch, tmp_path):
 def run_script(tmp_path, body):
     """Run a script with no `if __name__` guard, as a notebook or a careless user would."""
     script = tmp_path / "script.py"
-    script.write_text(
-        "import operator, os, threading, time\nfrom warmrl.engine.api import GradingPool\n" + body
-    )
+    script.write_text("import operator, os, threading, time\nfrom warmrl.engine.api import GradingPool\n" + body)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
 

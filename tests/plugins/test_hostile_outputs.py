@@ -68,7 +68,9 @@ def graded(reward) -> float:
         assert grade.verdict in VERDICTS, name
         assert reward.low <= grade.score <= reward.high, name
         assert grade.verdict != "right" or REWARDS_BY_TYPE[type(reward)] == "format", name
-        assert grade.extracted is None or grade.canonical == reward.canonical(grade.canonical), name
+        if grade.extracted is not None:
+            canonical = reward.canonical(grade.extracted)
+            assert reward.canonical(canonical) == canonical, name
         if grade.verdict == "timed out":
             assert reward.grade(problem, [benign]) == [expected], name
     assert reward.grade(problem, [benign]) == [expected]

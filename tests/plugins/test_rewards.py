@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -18,10 +15,11 @@ from warmrl_rewards.config import MathConfig
 from warmrl_rewards.exact import Exact, exact
 from warmrl_rewards.math import Math
 
-from warmrl.api import Config, Problem, WarmrlError
+from warmrl.api import Config, Problem
 from warmrl.testing import PlainStyle, RewardContract
 
-HOSTILE = Path(__file__).parents[3] / "shared" / "data" / "hostile_answers_sample.json"
+SHARED = Path(os.environ.get("WARMRL_SHARED", Path(__file__).parents[3] / "shared"))
+HOSTILE = SHARED / "data" / "hostile_answers_sample.json"
 HANGS = "9^{9^{9}}"
 SLOW_SUM = "(x+y)^{2000}-(x-y)^{1999}"
 

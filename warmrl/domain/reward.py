@@ -40,11 +40,13 @@ class Reward(ABC, Generic[C]):
     """Scores the completions of one problem. Must survive any text: a completion is untrusted.
 
     As the grader of a suite it says more than a number: `grade`. `opens` makes a plugin that the settings choose (a
-    teacher as extractor or judge); the engine sets it before the first completion is scored.
+    teacher as extractor or judge); the engine sets it before the first completion is scored. `reads_gold` is False for
+    a reward that doesn't look at the gold answer (form, length): then a wrong answer may get all of it.
     """
 
     low: ClassVar[float] = 0.0
     high: ClassVar[float] = 1.0
+    reads_gold: ClassVar[bool] = True
     opens: Callable[[Choice], Any]
 
     def __init__(self, config: C, style: AnswerStyle) -> None:

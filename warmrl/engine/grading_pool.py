@@ -128,7 +128,9 @@ class GradingPool:
     ) -> None:
         module, name = function.__module__, function.__qualname__
         if module == "__main__" or getattr(sys.modules.get(module), name, None) is not function:
-            raise PluginError(f"`{module}.{name}` grades in processes that import it; it must be a function of a module.")
+            raise PluginError(
+                f"`{module}.{name}` grades in processes that import it; it must be a function of a module."
+            )
         limits = {"deadline": deadline, "memory": int(memory * 2**30)}
         self._setup = {"module": module, "function": name, "warm_up": [list(one) for one in warm_up], **limits}
         self._advice = advice

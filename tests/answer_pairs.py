@@ -2,14 +2,30 @@
 
 import random
 
-JUNK = [
-    "", "None", "none", "x", "A", "cannot be determined", "\\text{no solution}", "N/A", "?", "{}", "()", "[1,2", "1,2", "1 or 2",
-    "5 and 6", "\\infty", "-\\infty", "\\frac{1}{0}", "\\frac{}{}", "\\frac", "\\sqrt", "\\sqrt{}", "\\", "^", "x^", "1e5", "1e400",
-    "nan", "inf", "1_000", "0x1f", "٤٢", "½", "5..2", "--5", "+5", "5!", "3!!", "0.(3)", "0.3[3]", "1j", "lambda", "ln(2)", "oo",
-    "\\begin{pmatrix}1\\\\2\\end{pmatrix}", "x<3", "x=3", "x+y=3", "\\{1,2\\}", "1:2", "$", "%", "'5'", "\"5\"", "5'", "5//2", "sqrt",
-    "id(5)", "all", "re(2)", "5|3", "~5", "#5", "5;6", "0.5.5", "\\text{ cm}", "5 \\text{ cm} \\text{ m}", "1/2/3", "\\pm 3",
-]  # fmt: skip
-UNITS = ["\\text{ cm}", " cm", "cm^2", "\\text{ units}", " units", "\\mathrm{~cm}", " inches", "%", "\\%", " feet", " m", " degrees"]
+JUNK = (
+    r"""
+None;none;x;A;cannot be determined;\text{no solution};N/A;?;{};();[1,2;1,2;1 or 2;5 and 6;\infty;-\infty;\frac{1}{0}
+\frac{}{};\frac;\sqrt;\sqrt{};\;^;x^;1e5;1e400;nan;inf;1_000;0x1f;٤٢;½;5..2;--5;+5;5!;3!!;0.(3);0.3[3];1j;lambda
+ln(2);oo;\begin{pmatrix}1\\2\end{pmatrix};x<3;x=3;x+y=3;\{1,2\};1:2;$;%;'5';"5";5';5//2;sqrt;id(5);all;re(2);5|3;~5
+#5;0.5.5;\text{ cm};5 \text{ cm} \text{ m};1/2/3;\pm 3;
+""".strip()
+    .replace("\n", ";")
+    .split(";")
+)
+UNITS = [
+    "\\text{ cm}",
+    " cm",
+    "cm^2",
+    "\\text{ units}",
+    " units",
+    "\\mathrm{~cm}",
+    " inches",
+    "%",
+    "\\%",
+    " feet",
+    " m",
+    " degrees",
+]
 
 
 def number(random: random.Random) -> str:
@@ -25,7 +41,10 @@ def number(random: random.Random) -> str:
 
 def fraction(random: random.Random, top: str = "") -> str:
     top, bottom = top or str(random.randint(1, 60)), str(random.randint(1, 40))
-    return random.choice(["\\frac{%s}{%s}", "\\dfrac{%s}{%s}", "\\tfrac{%s}{%s}", "%s/%s", "\\frac %s%s"]) % (top, bottom)
+    return random.choice(["\\frac{%s}{%s}", "\\dfrac{%s}{%s}", "\\tfrac{%s}{%s}", "%s/%s", "\\frac %s%s"]) % (
+        top,
+        bottom,
+    )
 
 
 def surd(random: random.Random) -> str:
@@ -40,7 +59,17 @@ def multiple(random: random.Random) -> str:
 
 def formula(random: random.Random) -> str:
     a, b = random.randint(1, 9), random.randint(1, 9)
-    shapes = ["{a}x+{b}", "{b}+{a}x", "{a}(x+{b})", "{a}x+{c}", "x^2-{b}", "(x+{a})(x-{a})", "x^{{2}}+{a}", "\\frac{{x+{a}}}{{{b}}}", "{a}x+{b}y"]
+    shapes = [
+        "{a}x+{b}",
+        "{b}+{a}x",
+        "{a}(x+{b})",
+        "{a}x+{c}",
+        "x^2-{b}",
+        "(x+{a})(x-{a})",
+        "x^{{2}}+{a}",
+        "\\frac{{x+{a}}}{{{b}}}",
+        "{a}x+{b}y",
+    ]
     return random.choice(shapes).format(a=a, b=b, c=a * b)
 
 
@@ -60,7 +89,9 @@ def answer(random: random.Random) -> str:
     if kind == 6:
         return formula(random)
     if kind == 7:
-        return random.choice(["({}, {})", "[{},{}]", "({},{}]", "\\left({},{}\\right)"]).format(number(random), number(random))
+        return random.choice(["({}, {})", "[{},{}]", "({},{}]", "\\left({},{}\\right)"]).format(
+            number(random), number(random)
+        )
     return number(random) + random.choice(["^\\circ", "^{\\circ}", "°", " degrees", "^ \\circ"])
 
 
@@ -100,7 +131,11 @@ def damaged(random: random.Random, text: str) -> str:
     """A character taken out, doubled or put in."""
     at = random.randrange(len(text) + 1)
     cut = random.randrange(2)
-    return text[:at] + random.choice(["", "", "(", ")", "{", "}", "\\", "!", "*", "/", ",", " ", "e", "x", "0", ".", "^2", "√", "|"]) + text[at + cut :]
+    return (
+        text[:at]
+        + random.choice(["", "", "(", ")", "{", "}", "\\", "!", "*", "/", ",", " ", "e", "x", "0", ".", "^2", "√", "|"])
+        + text[at + cut :]
+    )
 
 
 def equal_value(random: random.Random) -> tuple[str, str]:

@@ -94,11 +94,11 @@ def matched(gold: list[Box], answer: list[Box]) -> float:
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Intersection over union. Scaled first, so that no product is infinite."""
+    """Intersection over union. Scaled first by a power of two, so that no product is infinite."""
     if one == other:
         return 1.0
-    scale = max(map(abs, (*one, *other)))
-    (a1, b1, a2, b2), (c1, d1, c2, d2) = ([value / scale for value in box] for box in (one, other))
+    exponent = math.frexp(max(map(abs, (*one, *other))))[1]
+    (a1, b1, a2, b2), (c1, d1, c2, d2) = ([math.ldexp(value, -exponent) for value in box] for box in (one, other))
     width, height = min(a2, c2) - max(a1, c1), min(b2, d2) - max(b1, d1)
     if width <= 0 or height <= 0:
         return 0.0

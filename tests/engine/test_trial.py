@@ -19,7 +19,7 @@ model = {{ path = "pocket:base" }}
 answer = {{ use = "boxed" }}
 data.train = {{ use = "files", path = "{path}" }}
 suite.test = {{ use = "files", path = "{path}" }}
-stage.rl = {{ use = "grpo", steps = 1, prompts_per_step = 1 }}
+stage.rl = {{ use = "grpo", steps = 1, prompts_per_step = 1, policy = "base" }}
 """
 
 

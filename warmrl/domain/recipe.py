@@ -91,7 +91,7 @@ class Recipe(Config):
     suite: dict[Name, DatasetChoice] = {}
     grader: RewardChoice = Field(default={"use": "math"}, validate_default=True)
     """The reward that says whether an answer of an evaluation is right (1: right)."""
-    second_opinion: RewardChoice | None = None
+    second_opinion: RewardChoice | None = Field(default={"use": "geo3k_easyr1"}, validate_default=True)
     """Another grader: how often its verdict differs is reported with every evaluation."""
     eval: EvalTable = EvalTable()
     launch: Annotated[LaunchTable, Field(json_schema_extra=NOT_SEMANTIC)] = LaunchTable()

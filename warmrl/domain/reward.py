@@ -12,6 +12,7 @@ from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice, Config
 from warmrl.domain.problem import Problem
 from warmrl.domain.sample import Grade, Verdict
+from warmrl.domain.stages import NOT_SEMANTIC
 
 
 class RewardConfig(Config):
@@ -21,6 +22,17 @@ class RewardConfig(Config):
     """Its share in the total: the total is the sum of weight times reward."""
 
 
+class PooledRewardConfig(RewardConfig):
+    """Settings of a reward that reads answers in processes that can be killed (`warmrl.engine.api.GradingPool`)."""
+
+    deadline: Annotated[float, Field(gt=0)] = 2.0
+    """Seconds that grading one answer may take; then it is wrong."""
+    memory: Annotated[float, Field(ge=0.25)] = 2.0
+    """GiB of address space that a grading process may have; an answer that needs more is wrong."""
+    workers: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 2
+    """Most grading processes at a time; none is started before an answer needs one."""
+
+
 C = TypeVar("C", bound=RewardConfig)
 
 
@@ -28,11 +40,13 @@ class Reward(ABC, Generic[C]):
     """Scores the completions of one problem. Must survive any text: a completion is untrusted.
 
     As the grader of a suite it says more than a number: `grade`. `opens` makes a plugin that the settings choose (a
-    teacher as extractor or judge); the engine sets it before the first completion is scored.
+    teacher as extractor or judge); the engine sets it before the first completion is scored. `reads_gold` is False for
+    a reward that doesn't look at the gold answer (form, length): then a wrong answer may get all of it.
     """
 
     low: ClassVar[float] = 0.0
     high: ClassVar[float] = 1.0
+    reads_gold: ClassVar[bool] = True
     opens: Callable[[Choice], Any]
 
     def __init__(self, config: C, style: AnswerStyle) -> None:
@@ -56,6 +70,9 @@ class Reward(ABC, Generic[C]):
     def canonical(self, answer: str) -> str:
         """The form under which equal answers are the same text (for diversity and majority votes)."""
         return " ".join(answer.split())
+
+    def start(self) -> None:
+        """Start worker processes, if any, so that the first answer doesn't wait for them. Need not be called."""
 
     def close(self) -> None:
         """Release worker processes, if any."""

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from warmrl.domain.answer import AnswerStyle
-from warmrl.domain.problem import Problem
-from warmrl.domain.reward import Reward
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.entries import Entries
 from warmrl.engine.recipe_rules import data_of, stage_config
-
-# Problems on which the grader is tried.
-TRIED = 8
+from warmrl.engine.trial import try_rewards
 
 
 def preview(entries: Entries) -> dict[str, Any]:
@@ -26,7 +21,7 @@ def preview(entries: Entries) -> dict[str, Any]:
             for checkpoint in entries.checkpoints()
             for suite in file.recipe.suite
         ],
-        "findings": try_grader(entries),
+        "findings": try_rewards(entries),
     }
 
 
@@ -63,30 +58,3 @@ def eval_preview(entries: Entries, checkpoint: str, suite: str) -> dict[str, Any
         "reused": done,
         "why": "reused" if done else "runs",
     }
-
-
-def try_grader(entries: Entries) -> list[str]:
-    """The grader on real rows: gold must be right; an empty and a corrupted answer must not be."""
-    recipe, registry = entries.file.recipe, entries.file.registry
-    style: AnswerStyle[Any] = registry.instance(recipe.answer)
-    grader: Reward[Any] = registry.instance(recipe.grader, style)
-    try:
-        problems = [one for suite in recipe.suite for one in list(entries.dataset(f"suite.{suite}").problems())[:TRIED]]
-        wrong = [finding for problem in problems for finding in judged(grader, style, problem)]
-    finally:
-        grader.close()
-    return wrong or [
-        f"The grader `{recipe.grader.use}` was tried on {len(problems)} problems: gold is right, junk is not."
-    ]
-
-
-def judged(grader: Reward[Any], style: AnswerStyle[Any], problem: Problem) -> list[str]:
-    """What is wrong with the grader's verdicts on one problem."""
-    texts = [style.wrap("so", problem.gold), "", style.wrap("so", f"{problem.gold}9 or not")]
-    right, empty, corrupted = grader.score(problem, texts)
-    found = []
-    if right != 1.0:
-        found.append(f"WARNING: the gold answer {problem.gold!r} of `{problem.id}` is not graded as right.")
-    if empty == 1.0 or corrupted == 1.0:
-        found.append(f"WARNING: an empty or corrupted answer to `{problem.id}` is graded as right.")
-    return found

@@ -61,6 +61,7 @@ class RewardContract(PluginContract):
     def reward(self) -> Iterator[Any]:
         """The reward under test, closed afterwards."""
         reward = self.registration().load()(self.config(), self.style())
+        reward.start()
         yield reward
         reward.close()
 
@@ -83,6 +84,20 @@ class RewardContract(PluginContract):
         assert scores[: len(self.right)] == [reward.high] * len(self.right)
         assert all(score < reward.high for score in scores[len(self.right) :])
 
+    def test_grades_say_what_scores_say(self, reward: Any) -> None:
+        completions = [*self.right, *self.wrong, ""]
+        grades = reward.grade(self.problem, completions)
+        assert [grade.score for grade in grades] == self.hold(reward, completions)
+        for grade in grades:
+            assert grade.verdict in ("right", "wrong", "no answer", "timed out")
+            assert (grade.extracted is None) == (grade.canonical is None)
+            assert grade.verdict != "no answer" or grade.extracted is None
+            assert not grade.parts or math.isclose(sum(grade.parts.values()), grade.score)
+        if reward.high == 1.0:
+            assert {grade.verdict for grade in grades[: len(self.right)]} == {"right"}
+        assert grades[-1].extracted is None
+        assert reward.grade(self.problem, []) == []
+
     def test_no_completions_no_numbers(self, reward: Any) -> None:
         assert self.hold(reward, []) == []
 
@@ -103,6 +118,7 @@ class RewardContract(PluginContract):
         start = time.monotonic()
         self.hold(reward, texts)
         self.hold(reward, [style.wrap("", text[:5000]) for text in texts])
+        assert len(reward.grade(self.problem, texts)) == len(texts)
         assert time.monotonic() - start < self.seconds
         assert self.hold(reward, [*self.right, *self.wrong]) == before
 

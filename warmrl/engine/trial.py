@@ -1,0 +1,123 @@
+"""Rewards and graders tried on real rows before anything is spent: gold must score full, wrong answers must not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from warmrl.domain.answer import AnswerStyle
+from warmrl.domain.config import Choice
+from warmrl.domain.problem import Problem
+from warmrl.domain.reward import Reward
+from warmrl.engine.entries import Entries
+from warmrl.plugin.registry import Registry
+
+TRIED = 8
+"""Problems of each table on which a reward is tried."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One reward or grader under one answer style, and the table whose rows it is tried on."""
+
+    name: str
+    choice: Choice
+    style: Choice
+    table: str
+
+
+def trials(entries: Entries) -> Iterator[Trial]:
+    """Every reward on every training table, and every suite's grader and second opinion on the suite."""
+    recipe = entries.file.recipe
+    for table in recipe.data:
+        for name, choice in recipe.reward.items():
+            yield Trial(f"The reward `{name}`", choice, recipe.answer, f"data.{table}")
+    for suite, dataset in recipe.suite.items():
+        style = getattr(dataset.config, "style", None) or recipe.answer
+        for word in ("grader", "second_opinion"):
+            own = getattr(dataset.config, word, None) or getattr(recipe, word)
+            if own is not None:
+                yield Trial(f"The {word.replace('_', ' ')} `{own.use}`", own, style, f"suite.{suite}")
+
+
+def try_rewards(entries: Entries) -> list[str]:
+    """What is wrong, a sentence for each reward or grader and kind of failure; one sentence when nothing is."""
+    asked = list(trials(entries))
+    problems = {one.table: list(entries.dataset(one.table).problems())[:TRIED] for one in asked}
+    rewards: dict[str, Reward[Any]] = {}  # One for all trials with the same settings: it may start processes.
+    findings = []
+    try:
+        for one in asked:
+            if needs_teacher(one.choice):
+                findings.append(f"{one.name} of `{one.table}` asks a teacher; it was not tried.")
+                continue
+            same = f"{one.choice.model_dump_json()} {one.style.model_dump_json()}"
+            if same not in rewards:
+                rewards[same] = opened(one, entries.file.registry)
+            findings += tried(one, rewards[same], problems[one.table])
+    finally:
+        for reward in rewards.values():
+            reward.close()
+    if rewards and not any(finding.startswith("WARNING") for finding in findings):
+        names = ", ".join(sorted({f"`{one.choice.use}`" for one in asked if not needs_teacher(one.choice)}))
+        rows = sum(map(len, problems.values()))
+        findings.append(f"{names}: tried on {rows} problems; gold is right, empty and corrupted answers are not.")
+    return findings
+
+
+def opened(trial: Trial, registry: Registry) -> Reward[Any]:
+    """The reward under its answer style."""
+    style: AnswerStyle[Any] = registry.instance(trial.style)
+    reward: Reward[Any] = registry.instance(trial.choice, style)
+    reward.opens = registry.instance
+    return reward
+
+
+def tried(trial: Trial, reward: Reward[Any], problems: Sequence[Problem]) -> list[str]:
+    """What is wrong with one reward or grader: each kind of failure with its first row."""
+    failures: dict[str, list[str]] = {}
+    for at, problem in enumerate(problems):
+        for kind, what in judged(reward, problem, problems[at - 1].gold):
+            failures.setdefault(kind, []).append(what)
+    return [
+        f"WARNING: {trial.name} on `{trial.table}`: {whats[0]} ({len(whats)} of {len(problems)} problems tried)."
+        for whats in failures.values()
+    ]
+
+
+def judged(reward: Reward[Any], problem: Problem, other: str) -> list[tuple[str, str]]:
+    """What is wrong with the scores of one problem: the kind of failure, and the row in words."""
+    wrong = corrupted(problem.gold)
+    if reward.canonical(other) != reward.canonical(problem.gold) and "choices" not in problem.extra:
+        wrong.append(other)
+    wrong = wrong if reward.reads_gold else []
+    wrap = reward.style.wrap
+    right, empty, *rest = reward.score(problem, [wrap("so", problem.gold), "", *(wrap("so", one) for one in wrong)])
+    found = []
+    if right != reward.high:
+        found.append(
+            ("gold", f"the gold answer {problem.gold!r} of `{problem.id}` scores {right:g} of {reward.high:g}")
+        )
+    if empty == reward.high:
+        found.append(("empty", f"an empty answer to `{problem.id}` scores full"))
+    for answer, score in zip(wrong, rest, strict=True):
+        if score == reward.high:
+            found.append(
+                ("wrong", f"the wrong answer {answer!r} to `{problem.id}` (gold {problem.gold!r}) scores full")
+            )
+            break
+    return found
+
+
+def corrupted(gold: str) -> list[str]:
+    """Wrong answers: another first digit, and words that follow the gold answer."""
+    changed = re.sub("[0-9]", lambda found: str((int(found[0]) + 1) % 10), gold, count=1)
+    longer = [] if gold[-1:] in (")", "]", "}") else [f"{gold}9 or not"]
+    return [*([changed] if changed != gold else []), *longer] or [f"{gold} or not"]
+
+
+def needs_teacher(choice: Choice) -> bool:
+    """Whether its settings choose a teacher, which may cost money or be elsewhere."""
+    return any(isinstance(value, Choice) and value.kind == "teacher" for _, value in choice.config)

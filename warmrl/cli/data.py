@@ -60,7 +60,8 @@ def opened(chosen: dict[str, str], sets: list[str]) -> list[Any]:
     for one in sets:
         assign(tables, one)
     registry = Registry.installed()
-    model = create_model("Chosen", __base__=Config, **dict.fromkeys(chosen, (DatasetChoice, ...)))
+    fields: dict[str, Any] = dict.fromkeys(chosen, (DatasetChoice, ...))
+    model = create_model("Chosen", __base__=Config, **fields)
     try:
         table = model.model_validate(tables, context={"registry": registry})
     except ValidationError as error:

@@ -68,8 +68,10 @@ def opened(use: str, answer: str, sets: list[str]) -> Reward[Any]:
 
     from warmrl.domain.config import AnswerChoice, Config, RewardChoice
     from warmrl.domain.errors import RecipeError
+    from warmrl.engine.grading import open_reward
     from warmrl.engine.recipe_errors import explain
     from warmrl.engine.recipe_file import assign
+    from warmrl.engine.run_place import home
     from warmrl.plugin.registry import Registry
 
     class Asked(Config):
@@ -85,9 +87,7 @@ def opened(use: str, answer: str, sets: list[str]) -> Reward[Any]:
         asked = Asked.model_validate(tables, context={"registry": registry})
     except ValidationError as error:
         raise RecipeError(explain(Path("warmrl reward score"), error, Asked)) from None
-    reward: Reward[Any] = registry.instance(asked.reward, registry.instance(asked.answer))
-    reward.opens = registry.instance
-    return reward
+    return open_reward(asked.reward, registry.instance(asked.answer), registry, home() / "store")
 
 
 def rows_of(file: Path) -> list[tuple[Problem, str]]:
@@ -104,13 +104,17 @@ def rows_of(file: Path) -> list[tuple[Problem, str]]:
 
 
 def row_of(file: Path, number: int, line: str) -> tuple[Problem, str]:
-    """One row. A gold answer that is no text (a number, a list) is taken as its JSON."""
+    """One row. A gold answer that is no text (a number, a list) is taken as its JSON.
+
+    Where the row has the answer as somebody else took it out (`extraction`), no completion is needed.
+    """
     from warmrl.domain.errors import UsageError
     from warmrl.domain.problem import Problem
 
     try:
         row = dict(json.loads(line))
-        gold, completion = row.pop("gold"), row.pop("completion")
+        gold = row.pop("gold") if "gold" in row else row["answer"]
+        completion = row.pop("completion", "") if "extraction" in row else row.pop("completion")
         if gold is None or not isinstance(completion, str):
             raise TypeError
     except (ValueError, KeyError, TypeError, RecursionError):

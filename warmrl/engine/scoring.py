@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice
 from warmrl.domain.errors import WarmrlError
 from warmrl.domain.group import Group
 from warmrl.domain.reward import Reward, RewardConfig
+from warmrl.engine.grading import open_reward
 from warmrl.plugin.registry import Registry
 
 
 class Rewards:
     """The recipe's `[reward.*]` tables, as one sum."""
 
-    def __init__(self, tables: Mapping[str, Choice], style: AnswerStyle, registry: Registry) -> None:
-        self.parts: dict[str, Reward] = {name: registry.instance(choice, style) for name, choice in tables.items()}
+    def __init__(self, tables: Mapping[str, Choice], style: AnswerStyle, registry: Registry, store: Path) -> None:
+        self.parts: dict[str, Reward] = {
+            name: open_reward(choice, style, registry, store) for name, choice in tables.items()
+        }
 
     def score(self, groups: Iterable[Group]) -> None:
         """Fill `rewards` and `reward` of every completion. Raises `WarmrlError` for a number out of range or count."""

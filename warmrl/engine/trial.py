@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice
 from warmrl.domain.problem import Problem
 from warmrl.domain.reward import Reward
 from warmrl.engine.entries import Entries
-from warmrl.plugin.registry import Registry
+from warmrl.engine.grading import open_reward
 
 TRIED = 8
 """Problems of each table on which a reward is tried."""
@@ -55,7 +54,7 @@ def try_rewards(entries: Entries) -> list[str]:
                 continue
             same = f"{one.choice.model_dump_json()} {one.style.model_dump_json()}"
             if same not in rewards:
-                rewards[same] = opened(one, entries.file.registry)
+                rewards[same] = opened(one, entries)
             findings += tried(one, rewards[same], problems[one.table])
     finally:
         for reward in rewards.values():
@@ -67,12 +66,10 @@ def try_rewards(entries: Entries) -> list[str]:
     return findings
 
 
-def opened(trial: Trial, registry: Registry) -> Reward[Any]:
+def opened(trial: Trial, entries: Entries) -> Reward[Any]:
     """The reward under its answer style."""
-    style: AnswerStyle[Any] = registry.instance(trial.style)
-    reward: Reward[Any] = registry.instance(trial.choice, style)
-    reward.opens = registry.instance
-    return reward
+    registry = entries.file.registry
+    return open_reward(trial.choice, registry.instance(trial.style), registry, entries.store)
 
 
 def tried(trial: Trial, reward: Reward[Any], problems: Sequence[Problem]) -> list[str]:

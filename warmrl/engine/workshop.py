@@ -16,6 +16,7 @@ from warmrl.engine.evaluation import Evaluation
 from warmrl.engine.forecast.machines import machine
 from warmrl.engine.forecast.refusals import refuse_certain
 from warmrl.engine.forecast.resources import Resources
+from warmrl.engine.grading import open_reward
 from warmrl.engine.launch import local_processes
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
@@ -49,9 +50,9 @@ class Workshop:
         refuse_certain(Resources(entries, here, measure=False, allow_code=allow_code))
         self.processes = Processes(self.recipe.model.dtype, self.recipe.launch)
         self.style = self.registry.instance(self.recipe.answer)
-        self.rewards = Rewards(self.recipe.reward, self.style, self.registry)
+        self.rewards = Rewards(self.recipe.reward, self.style, self.registry, entries.store)
         self.sampling = Sampling(self.recipe.sampler, self.registry, self.processes)
-        self.grader = self.registry.instance(self.recipe.grader, self.style)
+        self.grader = open_reward(self.recipe.grader, self.style, self.registry, entries.store)
         self._evaluated: tuple[str, Policy] | None = None
 
     def close(self) -> None:

@@ -51,6 +51,7 @@ def warmrl(*arguments: str, folder: Path, seconds: float = 300.0) -> Outcome:
         out, err = process.communicate(timeout=seconds)
     finally:
         process.kill()
+    assert process.returncode is not None  # it has ended
     return Outcome(process.returncode, out, err)
 
 

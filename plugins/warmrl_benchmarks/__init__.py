@@ -1,0 +1,11 @@
+"""Rewards that score benchmarks by their official rules: `mathvista`, `mmmu`."""
+
+from warmrl.api import Register, hookimpl
+from warmrl_benchmarks.config import MathVistaConfig, MMMUConfig
+
+
+@hookimpl
+def warmrl_register_rewards(register: Register) -> None:
+    """Add the graders."""
+    register("mathvista", config=MathVistaConfig, implementation="warmrl_benchmarks.mathvista:MathVista", revision="1")
+    register("mmmu", config=MMMUConfig, implementation="warmrl_benchmarks.mmmu:MMMU", revision="1")

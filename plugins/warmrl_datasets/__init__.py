@@ -1,7 +1,7 @@
-"""The datasets `files`, `geometry3k` and `mathvista`."""
+"""The datasets `files`, `geometry3k`, `mathvista`, `mega_bench` and `vlaa_thinking`."""
 
 from warmrl.api import Register, hookimpl
-from warmrl_datasets.config import FilesConfig, Geometry3KConfig, MathVistaConfig
+from warmrl_datasets.config import FilesConfig, Geometry3KConfig, MathVistaConfig, MegaBenchConfig, VlaaThinkingConfig
 
 
 @hookimpl
@@ -15,3 +15,10 @@ def warmrl_register_datasets(register: Register) -> None:
         revision="1",
     )
     register("mathvista", config=MathVistaConfig, implementation="warmrl_datasets.mathvista:MathVista", revision="1")
+    register("mega_bench", config=MegaBenchConfig, implementation="warmrl_datasets.mega_bench:MegaBench", revision="1")
+    register(
+        "vlaa_thinking",
+        config=VlaaThinkingConfig,
+        implementation="warmrl_datasets.vlaa_thinking:VlaaThinking",
+        revision="1",
+    )

@@ -1,8 +1,9 @@
 """Settings of the datasets."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
 from warmrl.api import NOT_SEMANTIC, DatasetConfig
 
@@ -40,6 +41,9 @@ class FilesConfig(DatasetConfig):
 class HubConfig(DatasetConfig):
     """What datasets of the Hub share: a local copy, or the Hub's at a commit."""
 
+    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """What the table's `grader`, `second_opinion` and `style` are where it doesn't say."""
+
     path: Annotated[str | None, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)] = None
     """Folder with the dataset's files as the Hub has them (`data/SPLIT-00000-of-00001.parquet`); by default they are
     fetched from the Hub once and taken from its cache after that."""
@@ -47,6 +51,16 @@ class HubConfig(DatasetConfig):
     """Commit, tag or branch on the Hub; the resolved recipe has the commit. A result is identified by the content."""
     max_pixels: Annotated[int, Field(ge=1, le=PIXELS)] = 33_000_000
     """Largest image that is decoded, in pixels; its size is read from the header first."""
+    on_bad_image: Literal["error", "skip", "replace"] = "error"
+    """What a missing, undecodable or too large image does: stop, leave the problem out, or be a grey square."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _graded_officially(cls, table: Any, info: ValidationInfo) -> Any:
+        """Fill in `official`, in a recipe: outside of one there is no registry to choose plugins from."""
+        if isinstance(table, dict) and info.context and "registry" in info.context:
+            return {**cls.official, **table}
+        return table
 
 
 class Geometry3KConfig(HubConfig):
@@ -68,3 +82,44 @@ class MathVistaConfig(HubConfig):
     leave_out: list[str] = []
     """Sources (`metadata.source`) whose problems are left out: `["Geometry3K"]` drops the 62 that are no transfer for a
     policy trained on Geometry3K."""
+
+
+class MegaBenchConfig(HubConfig):
+    """505 tasks of every kind in pictures (TIGER-Lab/MEGA-Bench, Chen et al. 2025, arXiv:2410.10563; Apache-2.0).
+
+    Tasks that rules score, as prompts of the official form; the mean over tasks, each counting once. As a suite it is
+    graded by `mega_bench` in the style `free`, unless the table says otherwise.
+    """
+
+    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {"grader": {"use": "mega_bench"}, "style": {"use": "free"}}
+
+    split: Literal["test"] = "test"
+    """The one there is."""
+    subset: Literal["core", "core_single_image"] = "core"
+    """440 tasks with 6531 queries, or the 273 of them with one image."""
+    media: Annotated[str | None, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)] = None
+    """Folder in which the dataset's data.zip was unpacked; by default `path`."""
+    example_images: Annotated[int, Field(ge=0)] = 4
+    """Most images of a task's worked example that are shown, as officially."""
+
+
+class VlaaThinkingConfig(HubConfig):
+    """Questions on pictures with worked answers (UCSC-VLAA/VLAA-Thinking, Chen et al. 2025, arXiv:2504.11468)."""
+
+    split: Literal["sft", "grpo"] = "grpo"
+    """126413 problems for fine-tuning, or 25195 others for reinforcement learning."""
+    path: Annotated[str | None, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)] = None
+    """Folder with `VLAA-Thinking-SFT-126K.json` or `VLAA-Thinking-GRPO-25K.json`; by default the Hub's file."""
+    image_folder: Annotated[str | None, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)] = None
+    """Where image paths start; by default `images` in `path`, or `path` itself."""
+    held_out: Annotated[int, Field(ge=0)] = 0
+    """How many rows at the end of the file are kept for evaluation."""
+    part: Literal["train", "held_out"] = "train"
+    """Which part of the split to read: what goes before the held-out rows, or those."""
+    kinds: list[Literal["digit", "choice", "math", "iou", "open"]] = []
+    """Take only problems of these kinds; by default all."""
+    repeated_ids: Literal["error", "number"] = "error"
+    """What a second row with the same id does: stop, or be `ID#2`."""
+    on_bad_image: Literal["error", "skip", "replace"] = "error"
+    """What a bad image does. `error` looks, before anything is trained, only whether the file is there (the rest stops
+    where it is used); `skip` (leave the problem out) and `replace` (a grey square) decode every image first."""

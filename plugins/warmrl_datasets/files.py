@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os.path
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,22 @@ class Files(Dataset[FilesConfig]):
     def __init__(self, config: FilesConfig) -> None:
         super().__init__(config)
         self.bad_images: dict[str, str] = {}
-        self._files = data_files(Path(config.path).expanduser(), config.split)
+        self._files = self._find(Path(config.path).expanduser(), config.split)
 
     def problems(self) -> Sequence[Problem]:
         """Every problem, in the order of the file. Raises `DataError` naming file, row, rule and fix."""
         return self._problems
+
+    def notes(self) -> Sequence[str]:
+        """How many problems have a bad image, and what became of them."""
+        self.problems()
+        if not self.bad_images:
+            return ()
+        what = "left out" if self.config.on_bad_image == "skip" else "shown with a grey square"
+        first = next(iter(self.bad_images.values()))
+        return (
+            f"{len(self.bad_images)} problems have an image that cannot be read and are {what}; the first: {first}",
+        )
 
     def fingerprint(self) -> str:
         """SHA-256 over the bytes of the data files and of every image that a problem has."""
@@ -72,10 +83,18 @@ class Files(Dataset[FilesConfig]):
             )
         return tuple(problems)
 
+    def _find(self, path: Path, split: str) -> list[Path]:
+        """The files of the split. Raises `DataError`."""
+        return data_files(path, split)
+
+    def _open(self, file: Path) -> tuple[list[str], Iterable[Row]]:
+        """The columns and the rows of one of them. Raises `DataError`."""
+        return open_rows(file)
+
     def _rows(self) -> Iterator[tuple[Row, dict[str, str]]]:
         """Every row with the columns that its file has, by role. Raises `DataError` for a missing one."""
         for file in self._files:
-            known, rows = open_rows(file)
+            known, rows = self._open(file)
             columns = self._columns(file, known)
             for row in rows:
                 yield row, columns

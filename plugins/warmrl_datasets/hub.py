@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from warmrl.api import DataError
 from warmrl_datasets.config import FilesConfig, HubConfig
@@ -21,10 +21,12 @@ class HubDataset(Files):
     hub_id: ClassVar[str]
     columns: ClassVar[Mapping[str, str]]
     """Roles of `files` (question, answer, images, id) -> columns."""
+    needed: ClassVar[tuple[str, ...]] = ()
+    """Columns without a role that every file has."""
 
     def __init__(self, config: HubConfig) -> None:
-        folder, self._commit = located(self.hub_id, config)
-        shared = {name: getattr(config, name) for name in ("split", "limit", "max_pixels")}
+        folder, self._commit = self._located(config)
+        shared = {name: getattr(config, name) for name in ("split", "limit", "max_pixels", "on_bad_image")}
         super().__init__(FilesConfig(path=str(folder), **shared, **self.columns))
 
     def pinned(self) -> Mapping[str, str]:
@@ -33,7 +35,17 @@ class HubDataset(Files):
 
     def _columns(self, file: Path, known: list[str]) -> dict[str, str]:
         """The columns of this dataset alone: another that has the name of a role is only kept in `extra`."""
+        for column in self.needed:
+            if column not in known:
+                raise DataError(
+                    f"{file} has no column `{column}`, which {self.hub_id} has on the Hub; it has "
+                    f"{', '.join(f'`{k}`' for k in known)}. Fetch the dataset again, or add the column."
+                )
         return {role: name for role, name in super()._columns(file, known).items() if role in self.columns}
+
+    def _located(self, config: Any) -> tuple[Path, str | None]:
+        """Where the files are, and the Hub's commit if they are its. Raises `DataError`."""
+        return located(self.hub_id, config)
 
     def _unnamed(self, row: Row, place: int) -> str:
         """The split and the row's place in it, which shards do not change."""
@@ -55,22 +67,30 @@ def located(hub_id: str, config: HubConfig) -> tuple[Path, str | None]:
 
 
 def fetched(hub_id: str, revision: str | None, split: str) -> Path:
-    """The snapshot that holds a split; asks the network only when the cache has none. Raises `DataError`."""
+    """The snapshot that holds a split. Raises `DataError`."""
+    return snapshot(hub_id, revision, [f"{split}-*.parquet", f"data/{split}-*.parquet"])
+
+
+def snapshot(hub_id: str, revision: str | None, patterns: list[str], every: bool = False) -> Path:
+    """The folder with the files of these patterns; asks the network only when the cache has none. Raises `DataError`.
+
+    With `every` the cache must hold a file for each pattern.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    shards = [f"{split}-*.parquet", f"data/{split}-*.parquet"]
     try:
         there = Path(snapshot_download(hub_id, repo_type="dataset", revision=revision, local_files_only=True))
-        found = [file for pattern in shards for file in there.glob(pattern)]
-        if found and not shards_missing(found):
+        found = [file for pattern in patterns for file in there.glob(pattern)]
+        whole = all(any(there.glob(pattern)) for pattern in patterns) if every else bool(found)
+        if whole and not shards_missing(found):
             return there
     except (LocalEntryNotFoundError, HFValidationError, ValueError):
         pass
     try:
         return Path(
             snapshot_download(
-                hub_id, repo_type="dataset", revision=revision, allow_patterns=shards, etag_timeout=PATIENCE
+                hub_id, repo_type="dataset", revision=revision, allow_patterns=patterns, etag_timeout=PATIENCE
             )
         )
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:

@@ -19,8 +19,8 @@ from warmrl.domain.method import Curator, Method
 from warmrl.domain.metric import Metric
 from warmrl.domain.names import MetricName
 from warmrl.domain.problem import Image, Message, Problem, Text
-from warmrl.domain.reward import Reward, RewardConfig
-from warmrl.domain.sample import Grade, Sample, Value
+from warmrl.domain.reward import PooledRewardConfig, Reward, RewardConfig
+from warmrl.domain.sample import Grade, Sample, Value, Verdict
 from warmrl.domain.sampler import Request, Sampler, SamplerConfig
 from warmrl.domain.stages import NOT_SEMANTIC, CuratorConfig, MethodConfig, StageConfig
 from warmrl.domain.teacher import Teacher, TeacherConfig
@@ -50,6 +50,7 @@ __all__ = [
     "Metric",
     "MetricName",
     "PluginError",
+    "PooledRewardConfig",
     "Problem",
     "RecipeError",
     "Register",
@@ -69,6 +70,7 @@ __all__ = [
     "Text",
     "UsageError",
     "Value",
+    "Verdict",
     "WarmrlError",
     "hookimpl",
 ]

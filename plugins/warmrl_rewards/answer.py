@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+COMMANDS = "leq geq neq pm cup cap in parallel perp triangle".split()
 CHARACTERS: dict[int, str] = str.maketrans(
     {
         **dict.fromkeys("\u2212\u2013\u2014\u2010\u2011\u2012\ufe63", "-"),
@@ -21,6 +22,7 @@ CHARACTERS: dict[int, str] = str.maketrans(
         "\u00d7": "\\times ",
         "π": "\\pi ",
         "√": "\\sqrt ",
+        **{sign: f"\\{name} " for sign, name in zip("≤≥≠±∪∩∈∥⊥△", COMMANDS, strict=True)},
         "∞": "\\infty ",
         "∠": "\\angle ",
     }
@@ -37,6 +39,9 @@ REWRITES = [
         (r"~", " "),
         (r"\\%|\\text\s*\{\s*\\?%\s*\}", "%"),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"\\(le|ge|ne)(?:qslant|qq)?(?![A-Za-z])", r"\\\1q"),
+        (r"\\lt(?![A-Za-z])", "<"),
+        (r"\\gt(?![A-Za-z])", ">"),
         (r"\^\s*\{?\s*\\(?:circ|degrees?)(?![A-Za-z])\s*\}?|\\degrees?(?![A-Za-z])", " degrees "),
         (r"\\(?:text|textrm|textbf|textit|textnormal|mathrm|mathbf|mathit|mbox|rm)\s*\{([^{}]*)\}", r" \1 "),
         (r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi "),

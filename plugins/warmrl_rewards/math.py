@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from warmrl.api import AnswerStyle, Problem, Reward
+from warmrl.api import AnswerStyle, Grade, Problem, Reward, Verdict
+from warmrl.engine.api import GradingPool
 from warmrl_rewards.answer import Answer, normalise, without_name
 from warmrl_rewards.config import MathConfig
+from warmrl_rewards.equivalence import ADVICE, WARM_UP, equal
 from warmrl_rewards.exact import Exact, exact
-from warmrl_rewards.workers import Workers
 
 LONGEST = 1000
 """Characters of the longest answer that is compared as mathematics."""
@@ -34,15 +35,15 @@ class Math(Reward[MathConfig]):
     r"""1.0 when the answer that the style extracts equals the problem's gold answer, else 0.0.
 
     Both sides are brought to one spelling: Unicode minus signs, multiplication and division signs, `√`, `π`,
-    superscripts, vulgar fractions and full-width characters as LaTeX; `$`, spacing commands, `\left`, `\right` and a
+    superscripts, vulgar fractions, relations and full-width characters as LaTeX; `$`, spacing commands, `\left`, `\right` and a
     box removed; `\dfrac` as `\frac`, `\frac12` as `\frac{1}{2}`; text commands opened; degree signs and units at
     the end taken off (5 cm equals 5, not 5 m); thousands separators removed; `x = 5` and `m∠A = 5` as 5.
 
     Then, in this order: equal texts are right; two numbers that can be compared exactly are (`exact`), here and
     without any other library; an answer too long, too deep or without end (a tower of powers) is wrong; the rest is
-    for math-verify, in a process that is killed at `deadline` or at `memory`, which makes the answer wrong. No text
-    is ever evaluated as code. The gold is always read as mathematics (in `$…$`; without, math-verify takes
-    `6\sqrt{2}` for 6).
+    for math-verify, in a process that is killed at `deadline` or at `memory`, which makes the answer wrong (`grade`
+    says `timed out`). No text is ever evaluated as code. The gold is always read as mathematics (in `$…$`; without,
+    math-verify takes `6\sqrt{2}` for 6).
 
     `timeouts`, `refused` and `crashes` count the answers that met the deadline, were without end, or broke their
     process (usually the memory limit).
@@ -50,19 +51,49 @@ class Math(Reward[MathConfig]):
 
     def __init__(self, config: MathConfig, style: AnswerStyle) -> None:
         super().__init__(config, style)
-        self.timeouts = self.refused = self.crashes = 0
-        self._workers = Workers(config.workers, config.deadline, config.memory)
+        self.refused = 0
+        self.pool = GradingPool(
+            equal, deadline=config.deadline, memory=config.memory, workers=config.workers, warm_up=WARM_UP, advice=ADVICE
+        )
+
+    @property
+    def timeouts(self) -> int:
+        """Comparisons that met the deadline."""
+        return self.pool.timeouts
+
+    @property
+    def crashes(self) -> int:
+        """Comparisons that broke their process."""
+        return self.pool.crashes
 
     def score(self, problem: Problem, completions: Sequence[str]) -> list[float]:
         """1.0 or 0.0 for each completion, in order. Works in any thread."""
+        return [float(verdict == "right") for _, verdict in self._judged(problem, completions)]
+
+    def grade(self, problem: Problem, completions: Sequence[str]) -> list[Grade]:
+        """The same with the answer, and `timed out` for one that met the deadline."""
+        return [
+            Grade(
+                score=float(verdict == "right"),
+                extracted=answer,
+                canonical=None if answer is None else self.canonical(answer),
+                verdict=verdict,
+            )
+            for answer, verdict in self._judged(problem, completions)
+        ]
+
+    def _judged(self, problem: Problem, completions: Sequence[str]) -> list[tuple[str | None, Verdict]]:
+        """Answer and verdict of each completion; answers that are the same text are compared once."""
         answers = [self.style.extract(completion) for completion in completions]
-        verdicts = {answer: self._quick(problem.gold, answer) for answer in answers if answer is not None}
-        pairs = {answer: verdict for answer, verdict in verdicts.items() if isinstance(verdict, tuple)}
-        for answer, verdict in zip(pairs, self._workers.grade(list(pairs.values())) if pairs else [], strict=True):
-            verdicts[answer] = verdict is True
-            self.timeouts += verdict == "SIGALRM"
-            self.crashes += isinstance(verdict, str) and verdict != "SIGALRM"
-        return [float(answer is not None and verdicts[answer] is True) for answer in answers]
+        quick = {answer: self._quick(problem.gold, answer) for answer in answers if answer is not None}
+        pairs = {answer: found for answer, found in quick.items() if isinstance(found, tuple)}
+        outcomes = dict(zip(pairs, self.pool.map(list(pairs.values())), strict=True))
+        verdicts: dict[str | None, Verdict] = {None: "no answer"}
+        for answer, found in quick.items():
+            right = outcomes[answer].value if answer in outcomes else found
+            late = answer in outcomes and outcomes[answer].failure == "timed out"
+            verdicts[answer] = "right" if right is True else "timed out" if late else "wrong"
+        return [(answer, verdicts[answer]) for answer in answers]
 
     def _quick(self, gold_text: str, answer_text: str) -> bool | tuple[str, str]:
         """The verdict, or the (gold, answer) that math-verify must compare."""
@@ -89,15 +120,20 @@ class Math(Reward[MathConfig]):
 
         Units are taken off, as in `score`. Numbers equal by approximation or algebra alone stay different texts.
         """
-        if len(answer) > LONGEST:
-            return " ".join(answer.split())
-        said = without_name(normalise(answer), Answer(""))
+        short = " ".join(answer.split())
+        if len(short) > LONGEST:
+            return short
+        said = without_name(normalise(short), Answer(""))
         number = exact(said.text)
         return str(number) if number else said.key
 
+    def start(self) -> None:
+        """Start the grading processes."""
+        self.pool.start()
+
     def close(self) -> None:
         """End the grading processes; a later `score` starts new ones."""
-        self._workers.close()
+        self.pool.close()
 
 
 def same_number(gold: Answer, answer: Answer) -> bool | None:

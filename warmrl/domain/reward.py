@@ -12,6 +12,7 @@ from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice, Config
 from warmrl.domain.problem import Problem
 from warmrl.domain.sample import Grade, Verdict
+from warmrl.domain.stages import NOT_SEMANTIC
 
 
 class RewardConfig(Config):
@@ -19,6 +20,17 @@ class RewardConfig(Config):
 
     weight: Annotated[float, Field(ge=0)] = 1.0
     """Its share in the total: the total is the sum of weight times reward."""
+
+
+class PooledRewardConfig(RewardConfig):
+    """Settings of a reward that reads answers in processes that can be killed (`warmrl.engine.api.GradingPool`)."""
+
+    deadline: Annotated[float, Field(gt=0)] = 2.0
+    """Seconds that grading one answer may take; then it is wrong."""
+    memory: Annotated[float, Field(ge=0.25)] = 2.0
+    """GiB of address space that a grading process may have; an answer that needs more is wrong."""
+    workers: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 2
+    """Most grading processes at a time; none is started before an answer needs one."""
 
 
 C = TypeVar("C", bound=RewardConfig)
@@ -56,6 +68,9 @@ class Reward(ABC, Generic[C]):
     def canonical(self, answer: str) -> str:
         """The form under which equal answers are the same text (for diversity and majority votes)."""
         return " ".join(answer.split())
+
+    def start(self) -> None:
+        """Start worker processes, if any, so that the first answer doesn't wait for them. Need not be called."""
 
     def close(self) -> None:
         """Release worker processes, if any."""

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from warmrl.engine.grading_pool import GradingPool, Outcome
     from warmrl.engine.passes import hidden_states, score_tokens
     from warmrl.engine.policy import Policy
     from warmrl.engine.randomness import generator, seed_of
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Divergence": "warmrl.packed.head",
+    "GradingPool": "warmrl.engine.grading_pool",
     "HeadOutput": "warmrl.packed.head",
+    "Outcome": "warmrl.engine.grading_pool",
     "Policy": "warmrl.engine.policy",
     "Row": "warmrl.packed.plan",
     "SequenceLoss": "warmrl.packed.head",
@@ -38,7 +41,9 @@ _WHERE = {
 
 __all__ = [
     "Divergence",
+    "GradingPool",
     "HeadOutput",
+    "Outcome",
     "Policy",
     "Row",
     "SequenceLoss",

@@ -7,8 +7,13 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
+from warmrl_benchmarks.mega_bench.literals import depth
 from warmrl_benchmarks.mega_bench.texts import simple
 
+LONGEST = 1000
+"""Characters of the longest expression that is compared as mathematics."""
+DEEPEST = 20
+"""Levels of brackets of the deepest one."""
 GREEK = re.compile("[\u0391-\u03a9\u03b1-\u03c9]")
 MATHEMATICS = re.compile(r"\$([^$]*)\$")
 
@@ -21,7 +26,8 @@ def formula(response: Any, gold: Any, same: Same) -> float:
     if not isinstance(response, str) or not isinstance(gold, str):
         return 0.0
     found, wanted = one_spelling(response), one_spelling(gold)
-    return float(simple(found, wanted) == 1 or (bool(found.strip()) and same(found, wanted)))
+    readable = 0 < len(found.strip()) <= LONGEST and depth(found) <= DEEPEST
+    return float(simple(found, wanted) == 1 or (readable and same(found, wanted)))
 
 
 def text_with_formulas(response: Any, gold: Any, same: Same) -> float:

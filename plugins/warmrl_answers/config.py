@@ -23,3 +23,10 @@ class TagsConfig(Config):
         "The final answer MUST BE enclosed within <answer> </answer> tags."
     )
     """Text put after the question; "" adds nothing. The default is EasyR1's, with tags in place of the box."""
+
+
+class FreeConfig(Config):
+    """No form: the whole completion is the answer, for suites whose own prompts say how to answer."""
+
+    instruction: str = ""
+    """Text put after the question; by default nothing."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from warmrl.api import DataError
@@ -33,9 +33,17 @@ class Question:
 
     @classmethod
     def of(cls, row: Mapping[str, Any], where: str) -> Question:
-        """Of a row with the dataset's columns (`answer`, or else `gold`). Raises `DataError` naming `where`."""
-        kind, form, choices = row.get("question_type"), row.get("answer_type"), row.get("choices") or ()
-        answer = row.get("answer", row.get("gold"))
+        """Of a row with the dataset's columns (`answer`, or else `gold`). Raises `DataError` naming `where`.
+
+        Without `question_type` a row with choices is `multi_choice`; without `answer_type` the gold says by its look
+        what it is, and its decimals are the precision.
+        """
+        choices, answer, precision = row.get("choices") or (), row.get("answer", row.get("gold")), row.get("precision")
+        kind, form = row.get("question_type"), row.get("answer_type")
+        if kind is None:
+            kind = "multi_choice" if choices else "free_form"
+        if form is None and kind == "free_form":
+            form, precision = looks(str(answer), precision)
         if kind == "multi_choice":
             good = isinstance(choices, Sequence) and not isinstance(choices, str) and len(choices) > 0
             if not good or not all(isinstance(one, str) for one in choices):
@@ -43,7 +51,7 @@ class Question:
                     f"{where}: `choices` is {choices!r:.80}; a question of type `multi_choice` has a list of texts. "
                     "Mend the row, or take it from the dataset again."
                 )
-        elif form not in TYPES:
+        elif kind != "free_form" or form not in TYPES:
             raise DataError(
                 f"{where}: `question_type` is {kind!r:.40} and `answer_type` {form!r:.40}; MathVista's scoring needs "
                 f"`multi_choice`, or `free_form` with one of {', '.join(f'`{one}`' for one in TYPES)}. Give the "
@@ -51,7 +59,12 @@ class Question:
             )
         if answer is None:
             raise DataError(f"{where} has neither `answer` nor `gold`; one of them is the right answer. Mend the row.")
-        return cls(str(kind), str(form), tuple(choices) if kind == "multi_choice" else (), row.get("precision"), answer)
+        return cls(str(kind), str(form), tuple(choices) if kind == "multi_choice" else (), precision, answer)
+
+    def by_letter(self) -> Question:
+        """The same where the answer is the letter of a choice and no choice's text."""
+        place = code_of(str(self.answer))
+        return replace(self, answer=self.choices[place]) if place < len(self.choices) else self
 
     def prediction(self, extraction: Any) -> str | None:
         """What the official code makes of an extraction, any JSON value: a choice's text, a number's, or None."""
@@ -125,6 +138,15 @@ class Question:
         """The strict verdict."""
         found = self.strict_prediction(extraction)
         return found is not None and bool(found == self.answer)
+
+
+def looks(answer: str, precision: Any) -> tuple[str, Any]:
+    """The type and precision that a gold's look says: `integer`, `float` with its decimals, else compared as text."""
+    if re.fullmatch(r"-?[0-9]{1,300}", answer):
+        return "integer", None
+    if decimals := re.fullmatch(r"-?[0-9]{1,300}\.([0-9]{1,300})", answer):
+        return "float", len(decimals[1]) if precision is None else precision
+    return "list", None
 
 
 def plain(text: str) -> str:

@@ -21,7 +21,12 @@ SEEDS = 2**31
 
 
 class ServerTeacher(Teacher[ServerConfig]):
-    """Connects when it is first needed. What was answered once is read from the cache."""
+    """Connects when it is first needed. What was answered once is read from the cache.
+
+    To write answers it needs of its `stage` no more than `name`, `seed`, `folder`, `processes`, `style` and `policy`. A
+    grader's extractor or judge has a style of None (prompts are sent as they are) and a policy of None (completions
+    are text without tokens).
+    """
 
     def __init__(self, config: ServerConfig, stage: Stage) -> None:
         super().__init__(config, stage)
@@ -95,7 +100,8 @@ class ServerTeacher(Teacher[ServerConfig]):
 
     def answer(self, problem: Problem, number: int, sampling: Mapping[str, Any]) -> dict[str, str]:
         """One answer: its text and how it ended."""
-        messages = asked(problem, self.engine.style)
+        style = self.engine.style
+        messages = problem.messages if style is None else asked(problem, style)
         seed = seed_of(self.engine.seed, self.engine.name, "teacher", problem.id, number) % SEEDS
         settings = {"model": self.config.model, "n": 1, "seed": seed, **sampling}
         return self.cache.through(
@@ -104,8 +110,9 @@ class ServerTeacher(Teacher[ServerConfig]):
         )
 
     def completion(self, answer: Mapping[str, str]) -> Completion:
-        """An answer in the student's tokens; one that was cut off has no end."""
-        tokens = self.engine.policy.encode_answer(answer["text"])
+        """An answer in the student's tokens, if there is a student; one that was cut off has no end."""
+        policy = self.engine.policy
+        tokens = () if policy is None else policy.encode_answer(answer["text"])
         if answer["finish"] == "stop":
             return Completion(tokens, answer["text"], origin="teacher")
         return Completion(tokens[:-1], answer["text"], origin="teacher", finish="length")

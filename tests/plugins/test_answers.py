@@ -1,4 +1,4 @@
-"""The answer styles `boxed` and `tags`."""
+"""The answer styles `boxed`, `free` and `tags`."""
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,13 @@ class TestTagsContract(AnswerStyleContract):
     plugin = "warmrl_answers"
     name = "tags"
     answers = (*AnswerStyleContract.answers, "a < b", "{", "\\boxed{5}")
+
+
+class TestFreeContract(AnswerStyleContract):
+    plugin = "warmrl_answers"
+    name = "free"
+    answers = (*AnswerStyleContract.answers, "a < b", "I do not know.")
+    marked = False
 
 
 @pytest.mark.parametrize(

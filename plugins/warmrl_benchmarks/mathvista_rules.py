@@ -45,7 +45,9 @@ NUMBER = re.compile(
     r"(?<![\w.])[-\u2212\u2013]?\s?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]{1,40})?(?:\.[0-9]{1,40})?(?<=[0-9])"
     r"(?:[eE][+-]?[0-9]{1,3}(?![0-9]))?(?![0-9])"
 )
-RATIO = re.compile(r"(?<![\w.])(-?[0-9]{1,20}(?:\.[0-9]{1,20})?)\s{0,3}/\s{0,3}([0-9]{1,20}(?:\.[0-9]{1,20})?)(?![\w/])")
+RATIO = re.compile(
+    r"(?<![\w.])(-?[0-9]{1,20}(?:\.[0-9]{1,20})?)\s{0,3}/\s{0,3}([0-9]{1,20}(?:\.[0-9]{1,20})?)(?![\w/])"
+)
 LIST = re.compile(r"\[([^\[\]]{0,2000})\]")
 WORDS = dict(zip(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "

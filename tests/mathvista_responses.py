@@ -1,4 +1,4 @@
-"""Responses as models phrase them, made up, with the answer that a reader finds: what the rule extractor is tried on."""
+"""Responses as models phrase them, made up, with the answer a reader finds: what the rule extractor is tried on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ HARDER = (
     "Option {W} is wrong. Option {L} is right.", "{L} - {T}", "The correct letter is '{L}'.",
 )  # fmt: skip
 HARDER_NUMBERS = (
-    "The answer is 5 + {N} - 5 = {N}.", "There are {N} of them in the picture, out of 3000.", "**{N}** objects are left.",
+    "The answer is 5 + {N} - 5 = {N}.", "There are {N} of them in the picture, out of 3000.",
+    "**{N}** objects are left.",
     "After subtracting 2 spheres and 1 cube, {N} objects are left.", "Answer: The total is {N} apples.",
     "Adding up, $4 + 9 + \\dots = {N}$", "**Final Answer**\n\n{N}", "### Answer\n\n\\[\n{N}\n\\]",
     "The value for 2015 is {N}.", "According to the table of 2015, Anna sold {N} tickets on day 3.",
@@ -58,7 +59,7 @@ NUMBERS = (
     "Step 1: there are 4 groups.\nStep 2: 3 are left.\n\nThe final answer is {N}", "The length is {N} cm.",
     "$$x = \\frac{{7}}{{2}} + 1$$ and so the answer is ${N}$.", "The answer is {N} degrees.", "Answer: {N}%",
     "Reading the scale, the weight is about 5 steps of 10, which gives a result of {N} kg.",
-    "The area is 3 × 4 / 2, and thus we conclude that the answer is \\(x = {N}\\).",
+    "The area is 3 \\times 4 / 2, and thus we conclude that the answer is \\(x = {N}\\).",
 )  # fmt: skip
 LISTS = (
     "{S}", "The answer is {S}.", "Answer: {S}", "\\boxed{{{S}}}", "The years are between {A} and {B}.",

@@ -25,4 +25,7 @@ class MMMUConfig(RewardConfig):
 
     mode: Literal["wrong", "official_random"] = "wrong"
     """What an answer is in which no option is found. `wrong`: no answer. `official_random`: officially an option is
-    drawn at random; the score is then its expected value, one over the number of options."""
+    drawn at random; the score is then its expected value, one over the number of options, and not a draw."""
+    letters: Literal["lmms_eval", "mmmu"] = "lmms_eval"
+    """Where an option's letter without brackets counts. `lmms_eval`: before a space, else before a full stop, as in
+    lmms-eval and MMMU-Pro ("DNA " names A). `mmmu`: between two spaces, as in MMMU's own repository."""

@@ -23,8 +23,8 @@ WRAPPER = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox|operatorname)\
 FRACTION = re.compile(r"\\[dt]?frac\s{0,9}\{\s{0,9}(-?[0-9.]{1,20})\s{0,9}\}\s{0,9}\{\s{0,9}([0-9.]{1,20})\s{0,9}\}")
 IDLE = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\[()\[\],;:! ]|\*\*|[$`]|(?<=\d)\{,\}(?=\d)|\\(?=[%$])")
 ANNOUNCED = re.compile(
-    r"\b(?:answer|option|choice|letter|result|value|extracted answer|solution)\b\s{0,3}(?:is|are|would be|should be|must be|"
-    r"was|equals|to the question is|here is|=|:|\u2192|->)(?:\s{0,3}(?:option|choice|therefore|thus|:))?"
+    r"\b(?:answer|option|choice|letter|result|value|extracted answer|solution)\b\s{0,3}(?:is|are|would be|should be|"
+    r"must be|was|equals|to the question is|here is|=|:|\u2192|->)(?:\s{0,3}(?:option|choice|therefore|thus|:))?"
     r"|\b(?:therefore|thus|hence|so|conclude that|in conclusion|in summary|consequently)\b,?"
     r"|\b(?:choose|select|pick|go with|leaves (?:us )?with|must be|corresponds to|matches)\b|####",
     re.IGNORECASE,
@@ -49,10 +49,8 @@ RATIO = re.compile(
     r"(?<![\w.])(-?[0-9]{1,20}(?:\.[0-9]{1,20})?)\s{0,3}/\s{0,3}([0-9]{1,20}(?:\.[0-9]{1,20})?)(?![\w/])"
 )
 LIST = re.compile(r"\[([^\[\]]{0,2000})\]")
-WORDS = dict(zip(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty".split(), range(21), strict=True,
-))  # fmt: skip
+SPOKEN = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+WORDS = {word: value for value, word in enumerate(SPOKEN)}
 WORD = re.compile(rf"\b(?:{'|'.join(WORDS)})\b(?!-)", re.IGNORECASE)
 
 

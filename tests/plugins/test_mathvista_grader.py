@@ -1,4 +1,4 @@
-"""The grader `mathvista`: the official score on stored extractions, rules, a language model, and odd or hostile text."""
+"""The grader `mathvista`: official scores of stored extractions, rules, a language model, odd and hostile text."""
 
 from __future__ import annotations
 

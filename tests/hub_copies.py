@@ -1,8 +1,9 @@
-"""Small copies of hiyouga/geometry3k and AI4Math/MathVista in the Hub's format: same files, columns and types."""
+"""Small copies of hiyouga/geometry3k, AI4Math/MathVista and MMMU/MMMU as the Hub has them: files, columns, types."""
 
 from __future__ import annotations
 
 import io
+import json
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,11 @@ MATHVISTA = pa.schema(
         ("query", pa.string()),
     ]
 )  # fmt: skip
+MMMU = pa.schema(
+    [(name, pa.string()) for name in ("id", "question", "options", "explanation")]
+    + [(f"image_{number}", IMAGE) for number in range(1, 8)]
+    + [(name, pa.string()) for name in ("img_type", "answer", "topic_difficulty", "question_type", "subfield")]
+)
 # The official hints, by type of answer.
 HINTS = {
     "text": "and provide the correct option letter, e.g., A, B, C, D, at the end.",
@@ -102,6 +108,47 @@ def query(question: str, kind: str, unit: str | None, choices: Sequence[str] | N
 def write_mathvista(folder: Path, count: int = 8) -> Path:
     """A folder with `data/testmini-00000-of-00001-HASH.parquet`, as the Hub names it."""
     write(folder / "data" / "testmini-00000-of-00001-725687bf7a18d64b.parquet", mathvista_rows(count), MATHVISTA)
+    return folder
+
+
+def write_mathvista_json(folder: Path, count: int = 8) -> Path:
+    """A folder with `testmini.json` and `images`, as the project's repository has them; no queries."""
+    (folder / "images").mkdir(parents=True)
+    table = {}
+    for row in mathvista_rows(count):
+        (folder / row["image"]).write_bytes(row["decoded_image"]["bytes"])
+        table[row["pid"]] = {name: row[name] for name in row if name not in ("decoded_image", "query")}
+    (folder / "testmini.json").write_text(json.dumps(table))
+    return folder
+
+
+def mmmu_rows(subject: str, split: str, count: int) -> list[dict[str, Any]]:
+    """In turn: options, an open question, options that are images, an open question with two golds and two images."""
+    draw = random.Random(subject + split)
+    rows = []
+    for number in range(1, count + 1):
+        row = dict.fromkeys(MMMU.names) | {"image_1": figure(draw), "img_type": "['Plots']", "subfield": subject}
+        row |= {"id": f"{split}_{subject}_{number}", "topic_difficulty": "Easy", "explanation": ""}
+        what = number % 4
+        if what == 1:
+            row |= {"question": "What does <image 1> show?", "options": "['12', \"a 'b'\", 'C, D']", "answer": "B"}
+        elif what == 3:
+            row |= {"question": "Which is like it?<image 1>", "options": "['<image 2>', '<image 3>']", "answer": "A"}
+            row |= {"image_2": figure(draw), "image_3": figure(draw)}
+        elif what == 2:
+            row |= {"question": "How long is it in <image 1>?", "options": "[]", "answer": "6.333"}
+        else:
+            row |= {"question": "<image 2> and <image 1>, then <image 2>: which?", "options": "[]"}
+            row |= {"image_2": figure(draw), "answer": "['$MgS$', 'MgS']"}
+        rows.append(row | {"question_type": "multiple-choice" if what % 2 else "open"})
+    return rows
+
+
+def write_mmmu(folder: Path, subjects: Sequence[str] = ("Accounting", "Art_Theory"), count: int = 4) -> Path:
+    """A folder with `SUBJECT/SPLIT-00000-of-00001.parquet` for each subject and split."""
+    for subject in subjects:
+        for split in ("dev", "validation"):
+            write(folder / subject / f"{split}-00000-of-00001.parquet", mmmu_rows(subject, split, count), MMMU)
     return folder
 
 

@@ -72,8 +72,8 @@ def options_of(problem: Problem) -> dict[str, str]:
     texts = isinstance(options, list | tuple) and all(isinstance(one, str) for one in options)
     if kind not in ("multiple-choice", "multi_choice") or not texts or not 1 <= len(options) <= 26:
         raise DataError(
-            f"Problem `{problem.id}`: `question_type` is {kind!r:.40} with the options {options!r:.80}; it is `open`, or "
-            "`multiple-choice` with a list of 1 to 26 texts as `options`. Mend the row."
+            f"Problem `{problem.id}`: `question_type` is {kind!r:.40} with the options {options!r:.80}; it is "
+            "`open`, or `multiple-choice` with a list of 1 to 26 texts as `options`. Mend the row."
         )
     return {chr(ord("A") + place): one for place, one in enumerate(options)}
 

@@ -73,15 +73,51 @@ class Geometry3KConfig(HubConfig):
 class MathVistaConfig(HubConfig):
     """Mathematics in pictures of every kind (AI4Math/MathVista, Lu et al. 2024, arXiv:2310.02255; CC BY-SA 4.0).
 
-    Prompts are the official queries. Graded by the reward `math` it is stricter than the official score, which extracts
-    answers with a language model, takes the nearest choice and rounds numbers first; no figure to set beside theirs.
+    Prompts are the official queries. As a suite it is graded by `mathvista`, the official score, with its strict form
+    as second opinion, in the style `free`, unless the table says otherwise.
     """
+
+    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "grader": {"use": "mathvista"},
+        "second_opinion": {"use": "mathvista", "strict": True},
+        "style": {"use": "free"},
+    }
 
     split: Literal["testmini"] = "testmini"
     """1000 problems; the answers of the larger `test` are not public."""
     leave_out: list[str] = []
     """Sources (`metadata.source`) whose problems are left out: `["Geometry3K"]` drops the 62 that are no transfer for a
     policy trained on Geometry3K."""
+
+
+Subject = Literal[
+    "Accounting", "Agriculture", "Architecture_and_Engineering", "Art", "Art_Theory", "Basic_Medical_Science",
+    "Biology", "Chemistry", "Clinical_Medicine", "Computer_Science", "Design",
+    "Diagnostics_and_Laboratory_Medicine", "Economics", "Electronics", "Energy_and_Power", "Finance", "Geography",
+    "History", "Literature", "Manage", "Marketing", "Materials", "Math", "Mechanical_Engineering", "Music",
+    "Pharmacy", "Physics", "Psychology", "Public_Health", "Sociology",
+]  # fmt: skip
+
+
+class MMMUConfig(HubConfig):
+    """College problems of thirty subjects with figures (MMMU/MMMU, Yue et al. 2024, arXiv:2311.16502; Apache-2.0).
+
+    Prompts are the official ones. As a suite it is graded by `mmmu`, the official score but for its draws, with the
+    expected value of those as second opinion, in the style `free`, unless the table says otherwise.
+    """
+
+    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "grader": {"use": "mmmu"},
+        "second_opinion": {"use": "mmmu", "mode": "official_random"},
+        "style": {"use": "free"},
+    }
+
+    split: Literal["dev", "validation"] = "validation"
+    """150 and 900 problems; the answers of `test` are not public."""
+    subjects: list[Subject] = []
+    """Only these, by the names of their folders on the Hub; by default all that are there."""
+    direct: bool = True
+    """Ask for the letter, a word or a phrase directly, as officially; not for a policy that reasons first."""
 
 
 class MegaBenchConfig(HubConfig):

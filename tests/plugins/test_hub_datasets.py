@@ -1,4 +1,4 @@
-"""The datasets `geometry3k` and `mathvista`, from copies in the Hub's format."""
+"""The datasets `geometry3k` and `mathvista`, from copies in the Hub's format, and what all of the Hub share."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,16 @@ import hub_copies
 import huggingface_hub
 import pyarrow as pa
 import pytest
-from hub_copies import GEOMETRY3K, MATHVISTA, geometry3k_rows, mathvista_rows, write, write_geometry3k, write_mathvista
+from hub_copies import (
+    GEOMETRY3K,
+    MATHVISTA,
+    geometry3k_rows,
+    mathvista_rows,
+    write,
+    write_geometry3k,
+    write_mathvista,
+    write_mathvista_json,
+)
 from huggingface_hub.errors import LocalEntryNotFoundError
 from pydantic import ValidationError
 from warmrl_answers.boxed import Boxed
@@ -23,6 +32,7 @@ from warmrl.api import DataError, Image, Text
 from warmrl.engine import recipe_file
 from warmrl.engine.entries import Entries
 from warmrl.engine.run_folder import resolved
+from warmrl.plugin.registry import Registry
 from warmrl.testing import DatasetContract
 
 
@@ -141,11 +151,54 @@ def test_mathvista_prompts_and_golds(tmp_path, math):
         assert math.score(problem, [boxed(one) for one in [*right, "B", "0.1"]]) == [1.0] * len(right) + [0.0] * 2
 
 
+def test_mathvista_is_graded_officially(tmp_path):
+    """What a recipe's table fills in, and what that grader makes of right, wrong and empty answers."""
+    registry = Registry.installed()
+    table = {"use": "mathvista", "path": str(write_mathvista(tmp_path))}
+    config = registry.choose("dataset", table, {"registry": registry}).config
+    assert (config.grader.use, config.style.use) == ("mathvista", "free")
+    assert config.second_opinion.use == "mathvista"
+    assert config.second_opinion.config.strict
+    other = registry.choose("dataset", table | {"style": {"use": "boxed"}}, {"registry": registry}).config
+    assert (other.grader.use, other.style.use) == ("mathvista", "boxed")
+    grader = registry.instance(config.grader, registry.instance(config.style))
+    for problem in MathVista(config).problems():
+        right = [problem.gold, problem.extra["answer"], f"So the answer is {problem.gold}.", boxed(problem.gold)]
+        assert grader.score(problem, [*right, "I don't know."]) == [1.0] * 4 + [0.0]
+
+
+def test_mathvista_in_json_is_the_same(tmp_path):
+    json_copy = mathvista(write_mathvista_json(tmp_path / "json")).problems()
+    parquet_copy = mathvista(write_mathvista(tmp_path / "parquet")).problems()
+    assert [(one.id, one.messages, one.gold, one.kind) for one in json_copy] == [
+        (one.id, one.messages, one.gold, one.kind) for one in parquet_copy
+    ]
+    for one, other in zip(json_copy, parquet_copy, strict=True):
+        same = ("question_type", "answer_type", "choices", "precision", "answer", "query", "metadata")
+        assert {name: one.extra[name] for name in same} == {name: other.extra[name] for name in same}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "is no object of problems"),
+        ('{"1": {"pid": "1"}}', "has no column `question_type`"),
+        ("[" * 100_000, "is not JSON"),
+    ],
+)
+def test_a_mathvista_json_that_cannot_be_read_is_named(tmp_path, text, named):
+    (tmp_path / "testmini.json").write_text(text)
+    assert named in refused(lambda: mathvista(tmp_path))
+
+
 def test_mathvista_leaves_a_source_out(tmp_path):
     write_mathvista(tmp_path, 8)
     every, rest = mathvista(tmp_path), mathvista(tmp_path, leave_out=["Geometry3K"])
     assert {one.id for one in every.problems()} - {one.id for one in rest.problems()} == {"mathvista:4", "mathvista:8"}
     assert every.fingerprint() != rest.fingerprint()
+    assert rest.notes() == ("2 problems from Geometry3K are left out.",)
+    assert every.notes() == ()
     assert "no row of it is a problem" in refused(lambda: mathvista(tmp_path, leave_out=["Geometry3K", "GeoQA+"]))
 
 
@@ -154,6 +207,8 @@ def test_mathvista_leaves_a_source_out(tmp_path):
     [
         ({"answer": "no choice"}, "among the choices"),
         ({"question_type": "essay"}, "`question_type` is 'essay'"),
+        ({"question_type": "free_form", "answer_type": "text"}, "`answer_type` 'text'"),
+        ({"pid": "1"}, "has the id `mathvista:1` of"),
         ({"metadata": None}, "`metadata` has no `source`"),
         ({"query": ""}, "`query` is ''"),
         ({"decoded_image": {"bytes": b"no image", "path": None}}, "cannot be decoded"),
@@ -177,6 +232,38 @@ def test_a_geometry3k_row_that_cannot_be_read_is_named(tmp_path):
     assert "1 `<image>` and the row 0 images" in refused(lambda: geometry3k(tmp_path))
     assert "has no split `test`" in refused(lambda: geometry3k(tmp_path, split="test"))
     assert "does not exist; `path` is a folder" in refused(lambda: geometry3k(tmp_path / "nowhere"))
+
+
+def test_a_missing_column_is_named(tmp_path):
+    for column in ("precision", "query"):
+        schema = pa.schema([field for field in MATHVISTA if field.name != column])
+        rows = [{name: value for name, value in row.items() if name != column} for row in mathvista_rows(2)]
+        write(tmp_path / column / "testmini-00000-of-00001-a.parquet", rows, schema)
+        message = refused(lambda column=column: mathvista(tmp_path / column))
+        assert f"has no column `{column}`" in message
+
+
+@pytest.mark.parametrize("kind", ["mathvista", "geometry3k"])
+def test_bad_images_are_left_out_or_replaced_and_counted(tmp_path, kind):
+    bad = {"bytes": b"\x89PNG cut", "path": None}
+    if kind == "mathvista":
+        rows = mathvista_rows(4)
+        rows[1] |= {"decoded_image": bad}
+        write(tmp_path / "testmini-00000-of-00001-a.parquet", rows, MATHVISTA)
+        make = mathvista
+    else:
+        rows = geometry3k_rows("train", 4)
+        rows[1] |= {"images": [bad]}
+        write(tmp_path / "train-00000-of-00001.parquet", rows, GEOMETRY3K)
+        make = geometry3k
+    assert "cannot be decoded" in refused(lambda: make(tmp_path))
+    skipped, replaced = (make(tmp_path, on_bad_image=policy) for policy in ("skip", "replace"))
+    assert (len(skipped.problems()), len(replaced.problems())) == (3, 4)
+    assert replaced.problems()[1].images[0].key == "grey"
+    for dataset, what in ((skipped, "left out"), (replaced, "shown with a grey square")):
+        (note,) = dataset.notes()
+        assert note.startswith(f"1 problems have an image that cannot be read and are {what}; the first: ")
+        assert "row 2" in note
 
 
 def test_mathvistas_test_split_has_no_answers():

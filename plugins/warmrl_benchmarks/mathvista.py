@@ -65,7 +65,7 @@ class MathVista(Reward[MathVistaConfig]):
         prediction = question.strict_prediction(extraction) if self.config.strict else question.prediction(extraction)
         right = prediction is not None and prediction == question.answer
         said = None if extraction is None else str(extraction).strip() or None
-        canonical = prediction if said else None
+        canonical = self.canonical(prediction) if said and prediction is not None else None
         return Grade(float(right), said, canonical, "right" if right else "no answer" if canonical is None else "wrong")
 
     def close(self) -> None:

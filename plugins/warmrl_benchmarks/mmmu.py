@@ -60,7 +60,7 @@ class MMMU(Reward[MMMUConfig]):
         right, said = open_right(parsed(text), golds), keys_of(text)[-1].strip()
         if not said and not right:
             return Grade(0.0, None, None, "no answer")
-        return Grade(float(right), said, str(normal(said)[0]).strip(), "right" if right else "wrong")
+        return Grade(float(right), said, self.canonical(str(normal(said)[0])), "right" if right else "wrong")
 
 
 def options_of(problem: Problem) -> dict[str, str]:

@@ -38,7 +38,7 @@ class TestContractOfTheDataset(DatasetContract):
 class TestContractOfTheGrader(RewardContract):
     plugin = "warmrl_benchmarks"
     name = "mega_bench"
-    settings: ClassVar = {"deadline": 1.0}
+    settings: ClassVar = {"deadline": 1.0, "workers": 1}
     problem = Problem(
         "p", (), "{1, 2}", extra={"metric_info": metric_info({"a": "set_equality"}), "answer": {"a": "{1, 2}"}}
     )
@@ -201,7 +201,12 @@ def test_where_the_answer_is_found():
 
 
 def test_edits_count_a_swap_once():
-    assert [edits(*pair) for pair in (("ca", "abc"), ("abcd", "acbd"), ("", "xy"), ("kitten", "sitting"))] == [2, 1, 2, 3]
+    assert [edits(*pair) for pair in (("ca", "abc"), ("abcd", "acbd"), ("", "xy"), ("kitten", "sitting"))] == [
+        2,
+        1,
+        2,
+        3,
+    ]
 
 
 def test_the_grader_says_what_it_found(grader):

@@ -17,7 +17,8 @@ AGGREGATIONS = ("mean", "min")
 def judge(query: Mapping[str, Any], response: str) -> dict[str, Any]:
     """The query's score in [0, 1], each field's score (-1: it doesn't count), and what was found of each field.
 
-    `query` has `metric_info` and `eval_context` as the data has them, and `answer`: field -> right value.
+    `query` has `metric_info` and `eval_context` as the data has them, and `answer`: field -> right value. A response
+    without an answer scores 0; officially it has full precision (`set_precision`), as it holds nothing wrong.
     """
     info, answer = query["metric_info"], query["answer"]
     found = fields(info["response_parse_function"], response, answer)
@@ -33,7 +34,10 @@ def judge(query: Mapping[str, Any], response: str) -> dict[str, Any]:
         name: score(Asked(rule, found.get(name), gold, query["eval_context"]), same)
         for name, (rule, gold) in rules.items()
     }
-    return {"score": aggregated(scores, info["aggregation"]), "fields": scores, "found": said(found, answer)}
+    text = said(found, answer)
+    if text is None and any(answer.values()):
+        scores = dict.fromkeys(scores, 0.0)
+    return {"score": aggregated(scores, info["aggregation"]), "fields": scores, "found": text}
 
 
 def aggregated(scores: Mapping[str, float], how: Mapping[str, Any]) -> float:

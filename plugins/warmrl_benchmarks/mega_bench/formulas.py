@@ -34,11 +34,19 @@ def text_with_formulas(response: Any, gold: Any, same: Same) -> float:
     """Whether the texts outside `$…$` are simply equal, and the formulas in them, joined, as expressions."""
     if not isinstance(response, str) or not isinstance(gold, str):
         return 0.0
-    texts = [
-        "".join(part.strip() for part in MATHEMATICS.split(text)[::2]).replace(",", "") for text in (response, gold)
-    ]
-    inside = [" ".join(one.strip() for one in MATHEMATICS.findall(text)).replace(",", "") for text in (response, gold)]
-    return float(simple(*texts) == 1 and formula(*inside, same) == 1)
+    if simple(outside(response), outside(gold)) != 1:
+        return 0.0
+    return formula(inside(response), inside(gold), same)
+
+
+def outside(text: str) -> str:
+    """What stands outside of `$…$`, without commas."""
+    return "".join(part.strip() for part in MATHEMATICS.split(text)[::2]).replace(",", "")
+
+
+def inside(text: str) -> str:
+    """The formulas in `$…$`, joined, without commas."""
+    return " ".join(one.strip() for one in MATHEMATICS.findall(text)).replace(",", "")
 
 
 def one_spelling(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from warmrl.api import AnswerStyle, Grade, Problem, Reward, UsageError
+from warmrl.api import AnswerStyle, Grade, Problem, Reward, UsageError, Verdict
 from warmrl.engine.api import GradingPool, Outcome
 from warmrl_benchmarks.mega_bench.config import MegaBenchConfig
 from warmrl_benchmarks.mega_bench.judging import AGGREGATIONS, judge
@@ -59,7 +59,7 @@ class MegaBench(Reward[MegaBenchConfig]):
             return Grade(0.0, None, None, "timed out" if outcome.failure == "timed out" else "wrong")
         score, answer = outcome.value["score"], outcome.value["found"]
         parts = {name: part for name, part in outcome.value["fields"].items() if part >= 0}
-        verdict = "right" if score == 1 else "no answer" if answer is None else "wrong"
+        verdict: Verdict = "right" if score == 1 else "no answer" if answer is None else "wrong"
         return Grade(
             score,
             answer,

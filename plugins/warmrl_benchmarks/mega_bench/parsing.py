@@ -67,7 +67,7 @@ def after_answer(response: str) -> str:
     before, after = text[:start].replace("Answer:", ""), text[start + len("Answer:") :]
     if before.endswith("*") and "*" in after:
         return after[: after.index("*")]
-    if WORD.match(before[-1:])[0]:  # A word that only ends in it.
+    if re.fullmatch(r"\w", before[-1:]):  # A word that only ends in it.
         return before + "Answer:" + after
     return after
 

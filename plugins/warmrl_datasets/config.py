@@ -12,10 +12,11 @@ PIXELS = 178_956_970
 
 
 class FilesConfig(DatasetConfig):
-    """Problems from JSONL or Parquet files, with images as files beside them or as bytes inside."""
+    """Problems from JSONL, JSON or Parquet files, with images as files beside them or as bytes inside."""
 
     path: Annotated[str, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)]
-    """A `.jsonl` or `.parquet` file, or a folder with `SPLIT.jsonl`, `SPLIT.parquet` or Hub shards of the split."""
+    """A `.jsonl`, `.json` (a list of objects) or `.parquet` file, or a folder with `SPLIT.jsonl`, `SPLIT.json`,
+    `SPLIT.parquet` or Hub shards of the split."""
     image_folder: Annotated[str | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
     """Where relative image paths start; by default the folder of the data file. Paths may not leave it."""
     id: str = "id"

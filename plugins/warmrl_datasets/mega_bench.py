@@ -139,7 +139,7 @@ class MegaBench(Dataset[MegaBenchConfig]):
         if any(is_video(file) for files in media.values() for file in files):
             self._videos[task] += 1
             return None
-        answer = literal(row, "answer", dict)
+        answer = answer_of(row, info)
         parts = self._parts(row, media)
         if parts is None:
             self._bad += 1
@@ -253,10 +253,21 @@ def from_json(text: str) -> Any:
         return None
 
 
+def answer_of(row: Row, info: Mapping[str, Any]) -> dict[str, Any]:
+    """The right value of each field. Raises `DataError` where a field has no rule, or one answer has several fields."""
+    answer = literal(row, "answer", dict)
+    named = [field for field in answer if not field.startswith("##")]
+    one = info["response_parse_function"] == "json" or len(named) == 1
+    if not one or not answer or not all(field in info["field_score_function"] for field in answer):
+        raise DataError(
+            f"{row}: `answer` is {answer!r:.120}; each field has a rule in `metric_info`, and there is one field unless "
+            f"the response is `json`. Fetch the dataset again."
+        )
+    return answer
+
+
 def gold_of(row: Row, answer: Mapping[str, Any], info: Mapping[str, Any], context: Mapping[str, Any]) -> str:
     """The right answer as a model would write it: one field's value, or the dict of them. Raises `DataError`."""
-    if not answer or not all(isinstance(value, str | int | float | list | tuple | dict) for value in answer.values()):
-        raise DataError(f"{row}: `answer` is {answer!r:.120}; it gives each field its value. Fetch the dataset again.")
     said = dict(answer)
     for field, rule in info["field_score_function"].items():
         if field in said and rule == "multi_ref_phrase":

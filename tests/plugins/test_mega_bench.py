@@ -232,6 +232,10 @@ def test_a_rule_that_is_not_scored_is_refused_and_never_zero(grader):
     info = metric_info({"a": "program_judge"})
     with pytest.raises(UsageError, match=r"`program_judge` runs the model's programs"):
         grader.grade(Problem("p", (), "?", extra={"metric_info": info, "answer": {"a": "1"}}), ["print(1)"])
+    info = metric_info({"a": "exact_str_match"})
+    for answer, named in (({"b": "1"}, "no field of its right answer"), ({"a": "1", "b": "2"}, "finds one field")):
+        with pytest.raises(UsageError, match=named):
+            grader.grade(Problem("p", (), "?", extra={"metric_info": info, "answer": answer}), ["1"])
 
 
 def test_queries_become_problems(tmp_path):
@@ -281,6 +285,8 @@ def test_bad_images_are_counted(tmp_path, policy, left):
     [
         ({"answer": "{'Line': "}, "`answer` is"),
         ({"answer": "['Line']"}, "it is a dict written as Python or JSON has it"),
+        ({"answer": "{'Other': '1'}"}, "each field has a rule"),
+        ({"answer": "{'Line': '1', 'Other': '2'}"}, "each field has a rule"),
         ({"metric_info": "__import__('os')"}, "`metric_info` is"),
         ({"query_text": "no place"}, "marks 0 places and `query_media` has 1 files"),
         ({"query_media": "['../../secret.png']"}, "leaves"),

@@ -84,12 +84,21 @@ def query_of(problem: Problem) -> dict[str, Any]:
         }
         return {"metric_info": info, "answer": {"answer": problem.gold}, "eval_context": {}}
     query = {name: extra.get(name) or {} for name in ("metric_info", "answer", "eval_context")}
-    if why := unscored(query["metric_info"]):
+    if why := unscored(query["metric_info"]) or unanswered(query["metric_info"], query["answer"]):
         raise UsageError(
             f"The problem {problem.id} can't be scored by the reward `mega_bench`: {why}. Leave its task out, as the "
             f"dataset `mega_bench` does."
         )
     return query
+
+
+def unanswered(info: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """Why that right answer can't be scored by that `metric_info`; "" when it can."""
+    if not any(field in info["field_score_function"] for field in answer):
+        return "no field of its right answer has a rule"
+    if info["response_parse_function"] != "json" and sum(not field.startswith("##") for field in answer) != 1:
+        return "its response parser finds one field, and its right answer has another number of them"
+    return ""
 
 
 def unscored(info: Mapping[str, Any]) -> str:

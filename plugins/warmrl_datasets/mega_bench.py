@@ -237,12 +237,21 @@ def literal(row: Row, column: str, kind: type) -> Any:
             found = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             found = from_json(text)
-    if not isinstance(found, kind):
+    if not isinstance(found, kind) or not is_json(found):
         raise DataError(
             f"{row}: `{column}` is {text!r:.120}; it is a {kind.__name__} written as Python or JSON has it. Fetch the "
             f"dataset again."
         )
     return found
+
+
+def is_json(value: Any) -> bool:
+    """Whether JSON can hold it: graders get it in processes of their own."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def from_json(text: str) -> Any:
@@ -260,7 +269,7 @@ def answer_of(row: Row, info: Mapping[str, Any]) -> dict[str, Any]:
     one = info["response_parse_function"] == "json" or len(named) == 1
     if not one or not answer or not all(field in info["field_score_function"] for field in answer):
         raise DataError(
-            f"{row}: `answer` is {answer!r:.120}; each field has a rule in `metric_info`, and there is one field unless "
+            f"{row}: `answer` is {answer!r:.120}; each field has a rule in `metric_info`, and there is one unless "
             f"the response is `json`. Fetch the dataset again."
         )
     return answer

@@ -285,6 +285,7 @@ def test_bad_images_are_counted(tmp_path, policy, left):
     [
         ({"answer": "{'Line': "}, "`answer` is"),
         ({"answer": "['Line']"}, "it is a dict written as Python or JSON has it"),
+        ({"eval_context": "{'boxes': {1, 2}}"}, "it is a dict written as Python or JSON has it"),
         ({"answer": "{'Other': '1'}"}, "each field has a rule"),
         ({"answer": "{'Line': '1', 'Other': '2'}"}, "each field has a rule"),
         ({"metric_info": "__import__('os')"}, "`metric_info` is"),

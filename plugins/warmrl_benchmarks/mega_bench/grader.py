@@ -14,23 +14,23 @@ from warmrl_benchmarks.mega_bench.parsing import PARSERS
 
 LONGEST = 100_000
 """Characters of a response that are read, from its end."""
-WARM_UP = {
+FORMULA: Mapping[str, Any] = {
     "metric_info": {
         "field_score_function": {"f": "latex_expr_equality"},
         "aggregation": {"function": "mean", "field_weights": {"f": 1}},
         "response_parse_function": "answer_string",
     },
-    "answer": {"f": "x^2"},
     "eval_context": {},
 }
+"""One field, compared as text or as a formula."""
 
 
 class MegaBench(Reward[MegaBenchConfig]):
     """The score of a query by the rules of its task, from the whole response; right when it is 1.
 
-    `Problem.extra` of the dataset `mega_bench` has `metric_info`, `answer` and `eval_context`; a problem without them
-    is one field, the gold, compared by `simple_str_match`. Raises `UsageError` for a rule, parser or aggregation that
-    is not scored (`LEFT_OUT`). The answer style is not asked: where an answer stands is each task's own rule.
+    `Problem.extra` of the dataset `mega_bench` has `metric_info`, `answer` and `eval_context`. The answer style is not
+    asked: where an answer stands is each task's own rule. Of any other problem the style's answer is compared with the
+    gold, as text or as a formula. Raises `UsageError` for a rule, parser or aggregation that is not scored.
     """
 
     def __init__(self, config: MegaBenchConfig, style: AnswerStyle) -> None:
@@ -40,7 +40,7 @@ class MegaBench(Reward[MegaBenchConfig]):
             deadline=config.deadline,
             memory=config.memory,
             workers=config.workers,
-            warm_up=[(WARM_UP, "Answer: x x")],
+            warm_up=[({**FORMULA, "answer": {"f": "x^2"}}, "Answer: x x")],
             advice="Install math-verify[antlr4_13_2] beside warmrl.",
         )
 
@@ -51,7 +51,8 @@ class MegaBench(Reward[MegaBenchConfig]):
     def grade(self, problem: Problem, completions: Sequence[str]) -> list[Grade]:
         """Score, answer and verdict of each completion, in order; `parts` are the scores of several fields."""
         query = query_of(problem)
-        outcomes = self._pool.map([(query, text[-LONGEST:]) for text in completions])
+        texts = completions if query else [self.style.extract(text) or "" for text in completions]
+        outcomes = self._pool.map([(query or plain(problem), text[-LONGEST:]) for text in texts])
         return [self._grade(outcome) for outcome in outcomes]
 
     def _grade(self, outcome: Outcome) -> Grade:
@@ -68,21 +69,25 @@ class MegaBench(Reward[MegaBenchConfig]):
             parts if len(outcome.value["fields"]) > 1 else {},
         )
 
+    def start(self) -> None:
+        """Start the grading processes now, so that no completion waits for one."""
+        self._pool.start()
+
     def close(self) -> None:
         """End the grading processes."""
         self._pool.close()
 
 
+def plain(problem: Problem) -> dict[str, Any]:
+    """A problem of another dataset, as a query of one field."""
+    return {**FORMULA, "answer": {"f": problem.gold}}
+
+
 def query_of(problem: Problem) -> dict[str, Any]:
-    """What the rules need of a problem. Raises `UsageError` for one that is not scored."""
+    """What the rules need of a problem; nothing, of another dataset's. Raises `UsageError` for one not scored."""
     extra = problem.extra
     if not isinstance(extra.get("metric_info"), Mapping) or not isinstance(extra.get("answer"), Mapping):
-        info = {
-            "field_score_function": {"answer": "simple_str_match"},
-            "aggregation": {"function": "mean", "field_weights": {"answer": 1}},
-            "response_parse_function": "answer_string",
-        }
-        return {"metric_info": info, "answer": {"answer": problem.gold}, "eval_context": {}}
+        return {}
     query = {name: extra.get(name) or {} for name in ("metric_info", "answer", "eval_context")}
     if why := unscored(query["metric_info"]) or unanswered(query["metric_info"], query["answer"]):
         raise UsageError(

@@ -1,7 +1,14 @@
-"""The datasets `files`, `geometry3k`, `mathvista` and `mmmu`."""
+"""The datasets `files`, `geometry3k`, `mathvista`, `mega_bench`, `mmmu` and `vlaa_thinking`."""
 
 from warmrl.api import Register, hookimpl
-from warmrl_datasets.config import FilesConfig, Geometry3KConfig, MathVistaConfig, MMMUConfig
+from warmrl_datasets.config import (
+    FilesConfig,
+    Geometry3KConfig,
+    MathVistaConfig,
+    MegaBenchConfig,
+    MMMUConfig,
+    VlaaThinkingConfig,
+)
 
 
 @hookimpl
@@ -16,3 +23,10 @@ def warmrl_register_datasets(register: Register) -> None:
     )
     register("mathvista", config=MathVistaConfig, implementation="warmrl_datasets.mathvista:MathVista", revision="2")
     register("mmmu", config=MMMUConfig, implementation="warmrl_datasets.mmmu:MMMU", revision="1")
+    register("mega_bench", config=MegaBenchConfig, implementation="warmrl_datasets.mega_bench:MegaBench", revision="1")
+    register(
+        "vlaa_thinking",
+        config=VlaaThinkingConfig,
+        implementation="warmrl_datasets.vlaa_thinking:VlaaThinking",
+        revision="1",
+    )

@@ -12,10 +12,11 @@ PIXELS = 178_956_970
 
 
 class FilesConfig(DatasetConfig):
-    """Problems from JSONL or Parquet files, with images as files beside them or as bytes inside."""
+    """Problems from JSONL, JSON or Parquet files, with images as files beside them or as bytes inside."""
 
     path: Annotated[str, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)]
-    """A `.jsonl` or `.parquet` file, or a folder with `SPLIT.jsonl`, `SPLIT.parquet` or Hub shards of the split."""
+    """A `.jsonl`, `.json` (a list of objects) or `.parquet` file, or a folder with `SPLIT.jsonl`, `SPLIT.json`,
+    `SPLIT.parquet` or Hub shards of the split."""
     image_folder: Annotated[str | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
     """Where relative image paths start; by default the folder of the data file. Paths may not leave it."""
     id: str = "id"
@@ -118,3 +119,44 @@ class MMMUConfig(HubConfig):
     """Only these, by the names of their folders on the Hub; by default all that are there."""
     direct: bool = True
     """Ask for the letter, a word or a phrase directly, as officially; not for a policy that reasons first."""
+
+
+class MegaBenchConfig(HubConfig):
+    """505 tasks of every kind in pictures (TIGER-Lab/MEGA-Bench, Chen et al. 2025, arXiv:2410.10563; Apache-2.0).
+
+    Tasks that rules score, as prompts of the official form; the mean over tasks, each counting once. As a suite it is
+    graded by `mega_bench` in the style `free`, unless the table says otherwise.
+    """
+
+    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {"grader": {"use": "mega_bench"}, "style": {"use": "free"}}
+
+    split: Literal["test"] = "test"
+    """The one there is."""
+    subset: Literal["core", "core_single_image"] = "core"
+    """440 tasks with 6531 queries, or the 273 of them with one image."""
+    media: Annotated[str | None, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)] = None
+    """Folder in which the dataset's data.zip was unpacked; by default `path`."""
+    example_images: Annotated[int, Field(ge=0)] = 4
+    """Most images of a task's worked example that are shown, as officially."""
+
+
+class VlaaThinkingConfig(HubConfig):
+    """Questions on pictures with worked answers (UCSC-VLAA/VLAA-Thinking, Chen et al. 2025, arXiv:2504.11468)."""
+
+    split: Literal["sft", "grpo"] = "grpo"
+    """126413 problems for fine-tuning, or 25195 others for reinforcement learning."""
+    path: Annotated[str | None, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)] = None
+    """Folder with `VLAA-Thinking-SFT-126K.json` or `VLAA-Thinking-GRPO-25K.json`; by default the Hub's file."""
+    image_folder: Annotated[str | None, Field(min_length=1, json_schema_extra=NOT_SEMANTIC)] = None
+    """Where image paths start; by default `images` in `path`, or `path` itself."""
+    held_out: Annotated[int, Field(ge=0)] = 0
+    """How many rows at the end of the file are kept for evaluation."""
+    part: Literal["train", "held_out"] = "train"
+    """Which part of the split to read: what goes before the held-out rows, or those."""
+    kinds: list[Literal["digit", "choice", "math", "iou", "open"]] = []
+    """Take only problems of these kinds; by default all."""
+    repeated_ids: Literal["error", "number"] = "error"
+    """What a second row with the same id does: stop, or be `ID#2`."""
+    on_bad_image: Literal["error", "skip", "replace"] = "error"
+    """What a bad image does. `error` looks, before anything is trained, only whether the file is there (the rest stops
+    where it is used); `skip` (leave the problem out) and `replace` (a grey square) decode every image first."""

@@ -1,4 +1,4 @@
-"""Reads the rows of JSONL and Parquet files, and names file and row of what can't be read."""
+"""Reads the rows of JSONL, JSON and Parquet files, and names file and row of what can't be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any
 
 from warmrl.api import DataError
 
-SUFFIXES = (".jsonl", ".parquet")
+SUFFIXES = (".jsonl", ".json", ".parquet")
+GAP = re.compile(r"[\s,]*")
+CHUNK = 2**20
+"""Characters of a JSON list that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def data_files(path: Path, split: str) -> list[Path]:
     """The files of a split, in order. Raises `DataError` when there are none, or two answers."""
     if path.is_file():
         if path.suffix not in SUFFIXES:
-            raise DataError(f"{path}: a data file ends in `.jsonl` or `.parquet`; convert or rename this one.")
+            raise DataError(f"{path}: a data file ends in `.jsonl`, `.json` or `.parquet`; convert or rename this one.")
         return [path]
     if not path.is_dir():
         raise DataError(f"{path} does not exist; `path` is a data file, or a folder with one for each split.")
@@ -44,7 +47,7 @@ def data_files(path: Path, split: str) -> list[Path]:
     if not found:
         there = sorted({one.name for one in path.iterdir() if one.suffix in SUFFIXES})
         raise DataError(
-            f"{path} has no split `{split}`: looked for {split}.jsonl, {split}.parquet and "
+            f"{path} has no split `{split}`: looked for {split}.jsonl, {split}.json, {split}.parquet and "
             f"{split}-00000-of-00001.parquet (here and in data/); there is {', '.join(there) or 'no data file'}."
         )
     missing = shards_missing(found)
@@ -69,14 +72,14 @@ def shards_missing(files: Sequence[Path]) -> list[str]:
 def open_rows(file: Path) -> tuple[list[str], Iterable[Row]]:
     """The columns and the rows of one file. Raises `DataError`, for Parquet also while rows are read.
 
-    The columns of JSONL are the union over its lines. Parquet is read a batch at a time.
+    The columns of JSONL and of a JSON list are the union over its rows. Parquet is read a batch at a time.
     """
     if file.suffix == ".parquet":
         with explained(file):
             from pyarrow import parquet
 
             return parquet.read_schema(file).names, read_parquet(file)
-    rows = list(read_jsonl(file))
+    rows = list(read_json(file) if file.suffix == ".json" else read_jsonl(file))
     return list(dict.fromkeys(column for row in rows for column in row.values)), rows
 
 
@@ -97,6 +100,41 @@ def read_jsonl(file: Path) -> Iterator[Row]:
                     f"{file}, row {number} is a {type(values).__name__}; each line is an object of columns. Mend it."
                 )
             yield Row(file, number, values)
+
+
+def read_json(file: Path) -> Iterator[Row]:
+    """The objects of a JSON list, one at a time, however long it is. Raises `DataError` at the first that is none."""
+    decoder, number, place, step = json.JSONDecoder(), 0, 0, CHUNK
+    with file.open(encoding="utf-8-sig") as data:
+        try:
+            text = data.read(step).lstrip()
+            if not text.startswith("["):
+                raise DataError(
+                    f"{file} is no JSON list; a `.json` data file is a list of objects. Mend or convert it."
+                )
+            text, place = text[1:], 0
+            while True:
+                place = GAP.match(text, place).end()  # type: ignore[union-attr]
+                try:
+                    if text[place : place + 1] == "]":
+                        return
+                    values, place = decoder.raw_decode(text, place)
+                except json.JSONDecodeError:
+                    more = data.read(step)
+                    if not more:
+                        raise
+                    text, place, step = text[place:] + more, 0, 2 * step
+                    continue
+                step, number = CHUNK, number + 1
+                if not isinstance(values, dict):
+                    raise DataError(
+                        f"{file}, row {number} is a {type(values).__name__}; each is an object of columns. Mend it."
+                    )
+                yield Row(file, number, values)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{file}, row {number + 1} is not JSON ({error}); a `.json` data file is a list of objects. Mend it."
+            ) from None
 
 
 def read_parquet(file: Path) -> Iterator[Row]:

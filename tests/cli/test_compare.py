@@ -1,4 +1,4 @@
-"""`warmrl eval` and `warmrl compare` on checkpoints that no recipe of ours made, on adapters, and on files of samples."""
+"""`warmrl eval` and `warmrl compare` on checkpoints that no recipe of ours made, on adapters, on files of samples."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def test_bad_files_are_named(tmp_path):
     assert "holds both" in error(tmp_path)
     assert "not a whole Parquet file" in error(tmp_path / "train.parquet")
     (tmp_path / "data.csv").write_text("a,b")
-    assert "ends in `.jsonl` or `.parquet`" in error(tmp_path / "data.csv")
+    assert "ends in `.jsonl`, `.json` or `.parquet`" in error(tmp_path / "data.csv")
     parquet.write_table(
         pa.table({"question": pa.array([], pa.string()), "answer": pa.array([], pa.string())}), tmp_path / "no.parquet"
     )

@@ -102,7 +102,8 @@ def test_false_alarms_of_equal_models(name: str) -> None:
     found = contrasts(300, 0.0, name, seed=1)
     assert 0.04 <= sum(one.low > 0 or one.high < 0 for one in found) / RUNS <= 0.06
     assert (0.04 if name == "pass@1" else 0.02) <= sum(one.p <= 0.05 for one in found) / RUNS <= 0.06
-    assert sum(one.resolved for one in found) / RUNS < 0.01  # that reach the minimum detectable difference too
+    alone = [one.in_family(one.p, 1, 0.95) for one in found]  # not one of the block's five hundred
+    assert sum(one.resolved for one in alone) / RUNS < 0.01  # that reach the minimum detectable difference too
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_a_benign_answer_is_right_after_some_that_hang(reward):
     problem, benign = problem_of(reward)
     names = ["spaces and a slash", "python towers", "polynomial", "many factorials", "boxes", "null and surrogates"]
     grades = reward.grade(problem, [*(TEXTS[name] for name in names), benign])
-    assert [grade.verdict for grade in grades[:-1] if grade.verdict == "right"] in ([], ["right"] * 3)
+    assert REWARDS_BY_TYPE[type(reward)] == "format" or not any(grade.verdict == "right" for grade in grades[:-1])
     assert grades[-1].verdict == "right"
 
 

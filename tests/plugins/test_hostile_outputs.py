@@ -22,7 +22,13 @@ STYLES = [one.name for one in REGISTRY.of_kind("answer style")]
 DEADLINE = 0.5
 VERDICTS = {"right", "wrong", "no answer", "timed out"}
 # By reward, or "": the gold answer (none of the hostile texts says it), and a benign completion's answer.
-GOLDS = {"iou": ("[1, 2, 3, 5]", "[1, 2, 3, 5]"), "choice": ("D", "(D)"), "digit": ("1729", "1,729")}
+GOLDS = {
+    "mathvista": ("1729", "1729"),
+    "mmmu": ("1729", "1729"),
+    "iou": ("[1, 2, 3, 5]", "[1, 2, 3, 5]"),
+    "choice": ("D", "(D)"),
+    "digit": ("1729", "1,729"),
+}
 ROOT = ("7\\sqrt{2}", "\\sqrt{98}")
 
 

@@ -22,7 +22,13 @@ STYLES = [one.name for one in REGISTRY.of_kind("answer style")]
 DEADLINE = 0.5
 VERDICTS = {"right", "wrong", "no answer", "timed out"}
 # By reward, or "": the gold answer (none of the hostile texts says it), and a benign completion's answer.
-GOLDS = {"iou": ("[1, 2, 3, 5]", "[1, 2, 3, 5]"), "choice": ("D", "(D)"), "digit": ("1729", "1,729")}
+GOLDS = {
+    "mathvista": ("1729", "1729"),
+    "mmmu": ("1729", "1729"),
+    "iou": ("[1, 2, 3, 5]", "[1, 2, 3, 5]"),
+    "choice": ("D", "(D)"),
+    "digit": ("1729", "1,729"),
+}
 ROOT = ("7\\sqrt{2}", "\\sqrt{98}")
 
 
@@ -104,7 +110,7 @@ def test_a_benign_answer_is_right_after_some_that_hang(reward):
     problem, benign = problem_of(reward)
     names = ["spaces and a slash", "python towers", "polynomial", "many factorials", "boxes", "null and surrogates"]
     grades = reward.grade(problem, [*(TEXTS[name] for name in names), benign])
-    assert [grade.verdict for grade in grades[:-1] if grade.verdict == "right"] in ([], ["right"] * 3)
+    assert REWARDS_BY_TYPE[type(reward)] == "format" or not any(grade.verdict == "right" for grade in grades[:-1])
     assert grades[-1].verdict == "right"
 
 

@@ -50,14 +50,14 @@ def hostile_texts(size: int = 1_000_000) -> dict[str, str]:
 
 def hostile_spaces(size: int) -> dict[str, str]:
     """Long runs of what careless patterns read again and again."""
-    blank = " " * size
+    blank, half, quarter = " " * size, " " * (size // 2), " " * (size // 4)
     return {
         "spaces and a slash": f"4{blank}/",
         "spaces between signs": "<think>" + "<  >  /  " * (size // 9),
-        "spaces in a box": answered(f"4{blank}5"),
-        "spaces around the answer": answered(f"{blank}4{blank}"),
-        "tabs and line breaks": answered("\t\n\r\x0b\x0c" * (size // 5)),
-        "spaces of another script": answered("\u3000\u2003\u00a0" * (size // 3)),
+        "spaces in a box": answered(f"4{half}5"),
+        "spaces around the answer": answered(f"{quarter}4{quarter}"),
+        "tabs and line breaks": answered("\t\n\r\x0b\x0c" * (size // 10)),
+        "spaces of another script": answered("\u3000\u2003\u00a0" * (size // 6)),
         "many closed boxes": "\\boxed{1}" * (size // 9),
         "thinking without end": "<think></think>" * (size // 15) + "\\boxed{",
         "a box in a box": "\\boxed{" * 5000 + "4" + "}" * 5000,
@@ -108,7 +108,7 @@ def hostile_answers() -> dict[str, str]:
         "nested words": "(a+)+" * 150 + "!",
         "commas and digits": ",".join(["111"] * 300) + ",x",
         "signs of one kind": "- " * 450 + "1",
-        "boxes": "[" + ",".join(["[0,0,1,1]"] * 20_000) + "]",
+        "boxes": "[" + ",".join(["[0,0,1,1]"] * 900) + "]",
         "open lists": "[" * 5000,
         "infinite box": "[1e308, -1e308, 1e309, nan]",
         "large box": "[-1e308, -1e308, 1e308, 1e308]",

@@ -11,6 +11,7 @@ CLAIM = "Checkpoint claim: intervals over problems; one run: no between-run inte
 DECIMALS = {"share": 1, "nats": 3, "count": 2, "tokens": 1}
 VALUE_UNIT = {"share": " %", "nats": " nats", "count": "", "tokens": " tokens"}
 DIFFERENCE_UNIT = {"share": " points", "nats": " nats", "count": "", "tokens": " tokens"}
+UNITS = {"share": "%", "nats": "nats per token", "count": "answers", "tokens": "tokens"}
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
@@ -45,6 +46,11 @@ def span(low: float | None, high: float | None, unit: str, *, signed: bool = Fal
     return f"{number(low, unit, signed=signed)} to {number(high, unit, signed=signed)}"
 
 
+def rate(value: float | None) -> str:
+    """A share of answers: `1.2 %`; a dash where there is none."""
+    return quantity(value, "share")
+
+
 def percent(level: float) -> str:
     """A confidence level: `95 %`."""
     return f"{100 * level:g} %"
@@ -67,12 +73,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def verdict(row: Row) -> str:
-    """One cell about a contrast: what may be said of it."""
+def verdict(row: Row, *, over_time: bool = True) -> str:
+    """One cell about a contrast: what may be said of it. Over time scores improve; between targets one is higher."""
     if row["difference"] is None or not row["resolved"]:
-        same = row["degenerate"] and row["difference"] == 0
+        same = row.get("degenerate") and row["difference"] == 0
         return "equal on every problem" if same else row["words"]
-    return {True: "improved", False: "worsened", None: "rose" if row["difference"] > 0 else "fell"}[good(row)]
+    up = row["difference"] > 0
+    if not over_time:
+        return "higher" if up else "lower"
+    return {True: "improved", False: "worsened", None: "rose" if up else "fell"}[good(row)]
 
 
 def good(row: Row) -> bool | None:
@@ -112,7 +121,7 @@ def sentence(row: Row, level: float) -> str:
         verb = "rose" if row["difference"] > 0 else "fell"
         return f"{where} {verb} from {first} at {row['from']} to {second} at {row['to']}: {size}."
     sides = f"{row['from']} ({first}) and {row['to']} ({second})"
-    if row["degenerate"] and row["difference"] == 0:
+    if row.get("degenerate") and row["difference"] == 0:
         return f"{where} is the same on every problem at {sides}."
     claim = "is not resolvable at this size" if excludes_zero(row) else "can't be told apart"
     return f"{where} {claim} between {sides}: {size}{limit(row)}."
@@ -128,9 +137,11 @@ def brief(row: Row) -> str:
 
 def limit(row: Row) -> str:
     """What this many problems could show, after a difference that isn't resolved; nothing where no spread is known."""
-    if row["mde"] is None:
+    if row.get("mde") is None:
         return ""
     reach = f"{number(row['mde'], row['unit'])}{DIFFERENCE_UNIT[row['unit']]}"
+    if excludes_zero(row) and abs(row["difference"]) >= row["mde"]:
+        return f"; over {row['family']} contrasts its adjusted p is {probability(row['adjusted'])}"
     if excludes_zero(row):
         return f"; the interval excludes zero, but {row['n']} problems resolve about {reach}"
     return f"; {row['n']} problems resolve about {reach}"

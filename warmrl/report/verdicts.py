@@ -1,0 +1,151 @@
+"""What a comparison shows, in words: the lead sentence, and what can be told apart on each suite and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from warmrl.report import words
+from warmrl.report.words import change, percent, quantity, span
+
+CLAIM = (
+    "Checkpoint claims: intervals over problems. They speak of these checkpoints on problems like these, "
+    "not of the methods that made them."
+)
+SUBJECT = {"share": "points", "nats": "nats", "count": "answers", "tokens": "tokens"}
+
+Row = Mapping[str, Any]
+Table = dict[str, Any]
+
+
+def answers(report: Mapping[str, Any]) -> list[Table]:
+    """The lead sentence, then a sentence for each other row of a comparison of two (targets or arms)."""
+    level, methods = report["interval"]["level"], report["methods"]["contrasts"]
+    rows = methods or report["contrasts"]
+    two = len({(row["from"], row["to"]) for row in rows}) == 1
+    if rows and (two or methods):
+        first = [row for row in rows if (row["from"], row["to"]) == (rows[0]["from"], rows[0]["to"])]
+        return [item(row, level, over_seeds=bool(methods)) for row in first if row["difference"] is not None]
+    return [{"text": text, "resolved": None} for text in leads(report)]
+
+
+def item(row: Row, level: float, *, over_seeds: bool) -> Table:
+    """One contrast as a sentence and in a few words."""
+    text = sentence(row, level)
+    return {
+        "suite": row["suite"],
+        "metric": row["metric"],
+        "resolved": row["resolved"],
+        "good": words.good(row),
+        "up": row["difference"] > 0,
+        "text": f"Over {seeds(row)}: {text[0].lower()}{text[1:]}" if over_seeds else text,
+        "brief": words.brief(row),
+    }
+
+
+def seeds(row: Row) -> str:
+    """How many runs a claim about methods rests on."""
+    first, second = row["seeds"]
+    return f"{first} seeds each" if first == second else f"{first} and {second} seeds"
+
+
+def sentence(row: Row, level: float) -> str:
+    """What one contrast shows; higher or lower is said only where it is resolved."""
+    if not row["resolved"]:
+        return words.sentence(row, level)
+    unit, side = row["unit"], "higher" if row["difference"] > 0 else "lower"
+    size = f"{change(row['difference'], unit)} ({percent(level)} interval {span(row['low'], row['high'], unit)})"
+    first, second = quantity(row["first"], unit), quantity(row["second"], unit)
+    return f"On {row['suite']}, {row['metric']} is {side} at {row['to']} ({second}) than at {row['from']} ({first}): {size}."
+
+
+def leads(report: Mapping[str, Any]) -> list[str]:
+    """What can be told apart by each suite's first metric, a sentence a suite."""
+    control = report["family"]["control"]
+    firsts = {row["suite"]: row for row in reversed(report["standings"])}
+    return [
+        against(row, control) if control else among(row) for suite in report["suites"] if (row := firsts.get(suite))
+    ]
+
+
+def among(row: Row) -> str:
+    """All pairs: how many can be told apart, and the highest with what is not told apart from it."""
+    text = f"On {row['suite']}, {row['metric']} tells {row['resolved']} of {row['pairs']} pairs apart"
+    text += f"; the highest, {row['highest']} ({quantity(row['value'], row['unit'])}), "
+    if not row["beside"]:
+        return f"{text}is told apart from every other."
+    return f"{text}can't be told apart from {listed(row['beside'])} at this size{reach(row)}."
+
+
+def against(row: Row, control: str) -> str:
+    """Each target against the control: which are higher, which lower, and which can't be told apart from it."""
+    said = [
+        f"{listed(row[side])} {'is' if len(row[side]) == 1 else 'are'} {side} than {control}"
+        for side in ("higher", "lower")
+        if row[side]
+    ]
+    if row["open"]:
+        said.append(f"{listed(row['open'])} can't be told apart from {control} at this size{reach(row)}")
+    return f"On {row['suite']} by {row['metric']}, {'; '.join(said)}."
+
+
+def reach(row: Row) -> str:
+    """What so many problems could show."""
+    if row["mde"] is None:
+        return ""
+    return f" ({row['n']} problems resolve about {words.number(row['mde'], row['unit'])} {SUBJECT[row['unit']]})"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def standings(report: Mapping[str, Any]) -> list[Table]:
+    """For each suite and metric: how many pairs are told apart, the highest target, and what stands beside it.
+
+    `beside` are the targets that the highest can't be told apart from; `higher`, `lower` and `open` are the targets by
+    where they stand to the control, when there is one. `mde` is the largest difference that one of the pairs could hide.
+    """
+    rows: list[Table] = []
+    keys = dict.fromkeys((row["suite"], row["metric"]) for row in report["contrasts"])
+    for suite, metric in keys:
+        same = [row for row in report["contrasts"] if (row["suite"], row["metric"]) == (suite, metric)]
+        same = [row for row in same if row["difference"] is not None]
+        values = {
+            row["checkpoint"]: row["value"]
+            for row in report["endpoints"]
+            if (row["suite"], row["metric"]) == (suite, metric) and row["value"] is not None
+        }
+        if not same or not values:
+            continue
+        top = max(values, key=values.__getitem__)
+        unresolved = [row for row in same if not row["resolved"]]
+        rows.append(
+            {
+                "suite": suite,
+                "metric": metric,
+                "unit": same[0]["unit"],
+                "pairs": len(same),
+                "resolved": len(same) - len(unresolved),
+                "highest": top,
+                "value": values[top],
+                "beside": [other(row, top) for row in unresolved if top in (row["from"], row["to"])],
+                "higher": targets(row for row in same if row["resolved"] and row["difference"] > 0),
+                "lower": targets(row for row in same if row["resolved"] and row["difference"] < 0),
+                "open": targets(unresolved),
+                "n": max(row["n"] for row in same),
+                "mde": max((row["mde"] for row in unresolved if row["mde"] is not None), default=None),
+            }
+        )
+    return rows
+
+
+def targets(rows: Iterable[Row]) -> list[str]:
+    """The second side of each contrast, once."""
+    return list(dict.fromkeys(row["to"] for row in rows))
+
+
+def other(row: Row, name: str) -> str:
+    """The other side of a pair."""
+    return str(row["from"] if row["to"] == name else row["to"])

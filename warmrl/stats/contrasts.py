@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import bdtr, ndtri
 
 from warmrl.stats.intervals import (
-    Array,
     Method,
-    Ratio,
-    gather,
+    Observed,
     limits,
-    resampled_scores,
+    numbered,
+    observed,
+    places,
     standard_error,
     t_limits,
-    weighted,
-    weighted_sums,
 )
+from warmrl.stats.resampling import CLOSE, Array, Ratio, Sums, resample_counts, swapped_differences, swaps
 
 NOT_RESOLVABLE = "not resolvable at this size"
 POWER = 0.8
@@ -31,10 +29,11 @@ POWER = 0.8
 class Contrast:
     """Second score minus first, over the problems that both have; None where nothing can be said.
 
-    `p` is the two-sided sign-flip permutation p, `mcnemar` the exact one for scores of 0 and 1 (None for others).
-    `mde` is the difference that this many problems would show with 80 % power; None when no problem differs in its
-    own way, so that there is no spread to judge by. `resolved`: the interval excludes zero, and the difference
-    reaches `mde` (without one: p is small enough).
+    `p` is the two-sided sign-flip permutation p, `adjusted` the same after Holm over the `family` of contrasts that it
+    was declared with, `mcnemar` the exact p for scores of 0 and 1 (None for others). `mde` is the difference that this
+    many problems would show with 80 % power; None when no problem differs in its own way, so that there is no spread
+    to judge by. `resolved`: the interval excludes zero, the difference reaches `mde` (where there is one), and
+    `adjusted` is at most 1 - level.
     """
 
     first: float | None
@@ -49,6 +48,8 @@ class Contrast:
     mde: float | None
     degenerate: bool
     resolved: bool
+    adjusted: float | None
+    family: int = 1
 
     @property
     def words(self) -> str:
@@ -59,6 +60,16 @@ class Contrast:
             return "up" if self.difference > 0 else "down"
         return NOT_RESOLVABLE
 
+    def in_family(self, adjusted: float | None, family: int, level: float) -> Contrast:
+        """The same contrast, judged by its p adjusted over `family` contrasts."""
+        return replace(self, adjusted=adjusted, family=family, resolved=self._stands(adjusted, level))
+
+    def _stands(self, adjusted: float | None, level: float) -> bool:
+        if self.difference is None or self.low is None or self.high is None or adjusted is None:
+            return False
+        reached = self.mde is None or abs(self.difference) >= self.mde
+        return (self.low > 0 or self.high < 0) and reached and adjusted <= 1 - level + CLOSE
+
 
 def contrast(
     first: ArrayLike,
@@ -66,7 +77,8 @@ def contrast(
     first_weights: ArrayLike | None = None,
     second_weights: ArrayLike | None = None,
     *,
-    clusters: Sequence[object] | None = None,
+    ids: Sequence[str] | None = None,
+    clusters: Sequence[Hashable] | None = None,
     level: float = 0.95,
     method: Method = "bca",
     draws: int = 10_000,
@@ -74,31 +86,63 @@ def contrast(
 ) -> Contrast:
     """Compare two scores problem by problem: entry i of `first` and of `second` are of the same problem.
 
-    Both are resampled with the same draws. A problem that lacks a value on either side is left out of both.
+    Both are resampled with the same draws. A problem that lacks a value on either side is left out of both. `ids` and
+    `clusters` as in `interval`; a difference has no Wilson interval, so it gets BCa. `suites` does many at once.
     """
-    v1, w1, _ = weighted(first, first_weights)
-    v2, w2, _ = weighted(second, second_weights)
-    if v1.shape != v2.shape:
-        raise ValueError(f"a paired contrast needs the same problems; there are {len(v1)} and {len(v2)}")
-    both = (w1 > 0) & (w2 > 0)
-    one, two = gather(v1, w1 * both, clusters), gather(v2, w2 * both, clusters)
-    n, missing = int((one.denominators > 0).sum()), int((~both).sum())
+    order = places(ids, np.shape(first))
+    groups = numbered(clusters, order)
+    one, two = shared(observed(first, first_weights, groups, order), observed(second, second_weights, groups, order))
+    n, resampled = len(one.ratio.numerators), needs_resamples(one, two, method)
+    ratios = [one.ratio, two.ratio]
+    resamples = Sums(ratios if resampled else [], lambda: resample_counts(n, draws, seed), draws)
+    permutations = Sums(ratios if one.n else [], lambda: swaps(n, draws, seed), draws)
+    return contrast_of(one, two, resamples, permutations, level, method)
+
+
+def shared(first: Observed, second: Observed) -> tuple[Observed, Observed]:
+    """Both scores on the problems that have a value on both sides."""
+    if len(first.values) != len(second.values):
+        raise ValueError(
+            f"a paired contrast needs the same problems; there are {len(first.values)} and {len(second.values)}"
+        )
+    both = (first.weights > 0) & (second.weights > 0)
+    return first.only(both), second.only(both)
+
+
+def needs_resamples(first: Observed, second: Observed, method: Method) -> bool:
+    """Whether `contrast_of` reads resamples of these two."""
+    return first.n > 0 and method != "t" and not unmoved(first, second)
+
+
+def unmoved(first: Observed, second: Observed) -> bool:
+    """Whether no unit differs in its own way: every resample gives the same difference."""
+    one, two = first.ratio, second.ratio
+    near = CLOSE * max(1.0, abs(one.value), abs(two.value))
+    return first.n == 1 or bool(np.allclose(two.influence(), one.influence(), rtol=0, atol=near))
+
+
+def contrast_of(
+    first: Observed, second: Observed, resamples: Sums, permutations: Sums, level: float, method: Method
+) -> Contrast:
+    """The contrast of two `shared` scores, their sums over resamples and permutations at hand where they are needed."""
+    n, missing = first.n, int((first.weights == 0).sum())
     if n == 0:
-        return Contrast(None, None, None, None, None, 0, missing, None, None, None, True, False)
+        return Contrast(None, None, None, None, None, 0, missing, None, None, None, True, False, None)
+    one, two = first.ratio, second.ratio
     difference, influence = two.value - one.value, two.influence() - one.influence()
-    flat = n == 1 or bool(np.allclose(influence, 0, atol=1e-12))
-    low, high = difference, difference
+    flat = unmoved(first, second)
+    low = high = difference
     if not flat and method == "t":
         low, high = t_limits(difference, influence, level)
     elif not flat:
-        before, after = resampled_scores(draws, seed, one, two)
-        low, high, _ = limits(difference, after - before, two.leave_one_out() - one.leave_one_out(), level, method)
-    p = sign_flip(one, two, draws, seed)
+        replicates = resamples.scores(two) - resamples.scores(one)
+        low, high, _ = limits(difference, replicates, two.leave_one_out() - one.leave_one_out(), level, method)
+    p = sign_flip(one, two, permutations)
     mde = None if flat else minimum_detectable(standard_error(influence), level)
-    plain = clusters is None and bool((w1[both] == 1).all() and (w2[both] == 1).all())
-    exact = mcnemar(v1[both], v2[both]) if plain else None
-    resolved = (low > 0 or high < 0) and (p <= 1 - level if mde is None else abs(difference) >= mde)
-    return Contrast(one.value, two.value, difference, low, high, n, missing, p, exact, mde, flat, resolved)
+    both = first.weights > 0
+    exact = mcnemar(first.values[both], second.values[both]) if first.binary and second.binary else None
+    found = Contrast(one.value, two.value, difference, low, high, n, missing, p, exact, mde, flat, False, p)
+    return found.in_family(p, 1, level)
 
 
 def minimum_detectable(standard_error: float, level: float = 0.95, power: float = POWER) -> float:
@@ -117,24 +161,25 @@ def mcnemar(first: Array, second: Array) -> float | None:
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5))) if gained + lost else 1.0
 
 
-@lru_cache(maxsize=4)
-def flips(n: int, draws: int, seed: int) -> NDArray[np.int8]:
-    """Random signs, +1 or -1: (draws, n); a pure function of its arguments, apart from the bootstrap's draws."""
-    signs = 2 * np.random.default_rng([seed, 1]).integers(2, size=(draws, n), dtype=np.int8) - 1
-    signs.flags.writeable = False
-    return signs
-
-
-def sign_flip(first: Ratio, second: Ratio, draws: int, seed: int) -> float:
+def sign_flip(first: Ratio, second: Ratio, permutations: Sums) -> float:
     """Two-sided permutation p: how often swapping the two sides of random units differs by as much or more.
 
     (1 + hits) / (1 + draws), so never zero. With equal weights it flips the signs of the units' differences.
     """
-    half = np.stack([first.numerators - second.numerators, first.denominators - second.denominators]) / 2
-    middle = np.stack([first.numerators + second.numerators, first.denominators + second.denominators]).sum(axis=1) / 2
-    swing = weighted_sums(flips(half.shape[1], draws, seed), half)
-    one, two = middle[:, None] + swing, middle[:, None] - swing
-    with np.errstate(invalid="ignore", divide="ignore"):
-        permuted = np.abs(two[0] / two[1] - one[0] / one[1])
-    hits = int((permuted >= abs(second.value - first.value) - 1e-12).sum())
-    return (1 + hits) / (1 + draws)
+    permuted = np.abs(swapped_differences(first, second, permutations))
+    close = CLOSE * max(abs(first.value), abs(second.value))
+    hits = int((permuted >= abs(second.value - first.value) - close).sum())
+    return (1 + hits) / (1 + len(permuted))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number by Holm 1979, in the order given: m p, (m - 1) p, … made to rise.
+
+    Holds the chance of any false claim in the family at the level, however the contrasts depend on one another.
+    """
+    m, worst = len(p_values), 0.0
+    adjusted = [0.0] * m
+    for rank, place in enumerate(sorted(range(m), key=p_values.__getitem__)):
+        worst = max(worst, min(1.0, (m - rank) * p_values[place]))
+        adjusted[place] = worst
+    return adjusted

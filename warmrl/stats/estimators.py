@@ -1,6 +1,7 @@
-"""Unbiased estimators of one problem's samples: pass@k, and how many different answers a policy gives.
+"""Unbiased estimators of one problem's samples: pass@k, pass^k, avg@k, and how many different answers a policy gives.
 
-`counts` are how often each distinct answer occurred among the n samples of a problem; their sum is n.
+`counts` are how often each distinct answer occurred among the n samples of a problem; their sum is n. The majority's
+answer, maj@k, is in `majority`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     1 - C(n-c, k) / C(n, k), unbiased for the chance that k fresh samples hold a right one (Chen 2021,
     arXiv:2107.03374). Raises ValueError when n < k: then no unbiased estimate exists.
     """
-    if not 0 <= c <= n:
-        raise ValueError(f"{c} right of {n} samples is impossible")
-    if not 1 <= k <= n:
-        raise ValueError(f"pass@{k} needs at least {max(k, 1)} samples and k of at least 1; there are {n} samples")
+    check_draw("pass@", n, c, k)
     if n - c < k:
         return 1.0
     if n <= EXACT_UP_TO:
@@ -31,6 +29,36 @@ def pass_at_k(n: int, c: int, k: int) -> float:
         return (ways - math.comb(n - c, k)) / ways
     few, many = min(c, k), max(c, k)
     return -math.expm1(math.fsum(math.log1p(-many / (n - i)) for i in range(few)))
+
+
+@lru_cache(maxsize=65536)
+def pass_hat_k(n: int, c: int, k: int) -> float:
+    """pass^k: probability that k of n samples, drawn without replacement, are all among the c right ones.
+
+    C(c, k) / C(n, k), unbiased for the chance that k fresh samples are all right (Yao 2024, arXiv:2406.12045).
+    Raises ValueError when n < k.
+    """
+    check_draw("pass^", n, c, k)
+    if c < k:
+        return 0.0
+    if n <= EXACT_UP_TO:
+        return math.comb(c, k) / math.comb(n, k)
+    few, many = min(n - c, k), max(n - c, k)
+    return math.exp(math.fsum(math.log1p(-many / (n - i)) for i in range(few)))
+
+
+def avg_at_k(n: int, c: int, k: int) -> float:
+    """avg@k: mean share of right samples among k of n, c / n whatever k is. Raises ValueError when n < k."""
+    check_draw("avg@", n, c, k)
+    return c / n
+
+
+def check_draw(name: str, n: int, c: int, k: int) -> None:
+    """Refuse counts that cannot be, and k samples where there are fewer: then no unbiased estimate exists."""
+    if not 0 <= c <= n:
+        raise ValueError(f"{c} right of {n} samples is impossible")
+    if not 1 <= k <= n:
+        raise ValueError(f"{name}{k} needs at least {max(k, 1)} samples and k of at least 1; there are {n} samples")
 
 
 def distinct_at_k(counts: Sequence[int], k: int) -> float:

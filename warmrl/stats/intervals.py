@@ -1,25 +1,30 @@
-"""Confidence intervals of a weighted mean over problems: BCa, percentile and t; the problem is what is resampled.
+"""Confidence intervals of a weighted mean over problems: BCa, percentile, t and Wilson; the problem is resampled.
 
 The score is a ratio of sums, sum(w v) / sum(w). A problem without a value keeps its place with weight zero, so every
 score of a suite is resampled with the same draws, and a contrast of two of them is paired by construction.
+
+Problems that share a cluster (an image, a task) are resampled together, and the cluster is all that is resampled: a
+suite of tasks is a mean over tasks, each problem weighing 1 / problems of its task, and its tasks are resampled whole.
+Resampling the problems within the drawn tasks once more counts their noise twice. Measured on nominal 95 % (tasks of
+5 to 40 problems, `tests/stats/test_clusters.py`): whole tasks cover 95 %, two levels 98 % to 99 %, at 1.2 to 1.4 times
+the width; problems alone, the tasks held fixed, 56 % to 82 % where tasks differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
-Array = NDArray[np.float64]
-Method = Literal["bca", "percentile", "t"]
+from warmrl.stats.resampling import CLOSE, Array, Ratio, Sums, on_grid, resample_counts
 
-BLOCK = 300_000
-"""Most counts handled at once: few enough to stay in the processor's cache (measured: twice as fast as 4 000 000)."""
+Method = Literal["bca", "percentile", "t", "wilson"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,9 @@ class Interval:
     """A score with its interval; None where nothing can be said.
 
     `n` counts the units resampled (problems, or clusters of them), `missing` the problems without a value. `method`
-    is the one used: BCa becomes percentile where its correction doesn't exist. `degenerate`: every resample gives
-    the same score (all right, all wrong, one unit), so the interval says nothing about sampling noise.
+    is the one used: BCa becomes percentile where its correction doesn't exist, Wilson becomes BCa where the scores
+    aren't plain zeros and ones. `degenerate`: every resample gives the same score (all right, all wrong, one unit),
+    so the interval says nothing about sampling noise.
     """
 
     value: float | None
@@ -41,116 +47,134 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """Numerator w v and denominator w of each unit: (N,) each."""
+class Observed:
+    """One score's data: values and weights of the problems (N,), the cluster of each as a number, and the ratio.
 
-    numerators: Array
-    denominators: Array
+    A missing value is value 0 with weight 0. `clusters` is None where each problem is a unit of its own.
+    """
+
+    values: Array
+    weights: Array
+    clusters: np.ndarray | None
+    missing: int
+    ratio: Ratio
 
     @property
-    def value(self) -> float:
-        """The score, sum(w v) / sum(w)."""
-        return float(self.numerators.sum() / self.denominators.sum())
+    def n(self) -> int:
+        """Units that have weight."""
+        return int((self.ratio.denominators > 0).sum())
 
-    def leave_one_out(self) -> Array:
-        """The score without each unit in turn: (N,)."""
-        rest = self.denominators.sum() - self.denominators
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((self.numerators.sum() - self.numerators) / rest)
+    @property
+    def flat(self) -> bool:
+        """Whether every resample gives the same score."""
+        return self.n == 1 or bool(np.ptp(self.values[self.weights > 0]) == 0)
 
-    def influence(self) -> Array:
-        """First-order share of each unit in the score's error, (w v - w score) / mean(w): (N,), mean zero."""
-        return np.asarray((self.numerators - self.denominators * self.value) / self.denominators.mean())
+    @property
+    def binary(self) -> bool:
+        """Whether the score is a plain share of right problems."""
+        kept = self.weights > 0
+        return self.clusters is None and bool(
+            np.isin(self.values[kept], (0, 1)).all() and (self.weights[kept] == 1).all()
+        )
+
+    def only(self, kept: np.ndarray) -> Observed:
+        """The same score on the problems `kept` (N,) alone; the others lose their weight."""
+        if kept[self.weights > 0].all():
+            return self
+        return observed(self.values, self.weights * kept, self.clusters)
 
 
 def interval(
     values: ArrayLike,
     weights: ArrayLike | None = None,
     *,
-    clusters: Sequence[object] | None = None,
+    ids: Sequence[str] | None = None,
+    clusters: Sequence[Hashable] | None = None,
     level: float = 0.95,
     method: Method = "bca",
     draws: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """The weighted mean of `values` with its interval. None and NaN are missing; `clusters` are resampled whole."""
-    v, w, missing = weighted(values, weights)
-    ratio = gather(v, w, clusters)
-    n = int((ratio.denominators > 0).sum())
+    """The weighted mean of `values` with its interval. None and NaN are missing; `clusters` are resampled whole.
+
+    Draws go with places: with the problems' `ids` the result is the same in whatever order they come, to the last
+    bit; without, sort them yourself. Wilson's is for small suites (fewer than 100 problems) scored 0 and 1.
+    """
+    order = places(ids, np.shape(values))
+    data = observed(values, weights, numbered(clusters, order), order)
+    needed = [data.ratio] if needs_draws(data, method) else []
+    sums = Sums(needed, lambda: resample_counts(len(data.ratio.numerators), draws, seed), draws)
+    return interval_of(data, sums, level, method)
+
+
+def interval_of(data: Observed, sums: Sums, level: float, method: Method) -> Interval:
+    """The interval of a score, its `sums` over resamples at hand where `needs_draws` says so."""
+    value, n, missing = data.ratio.value, data.n, data.missing
     if n == 0:
         return Interval(None, None, None, 0, missing, method, True)
-    value = ratio.value
-    if n == 1 or np.ptp(v[w > 0]) == 0:
+    if method == "wilson" and data.binary:
+        return Interval(value, *wilson(round(value * n), n, level), n, missing, "wilson", False)
+    if data.flat:
         return Interval(value, value, value, n, missing, "percentile", True)
     if method == "t":
-        low, high = t_limits(value, ratio.influence(), level)
-        return Interval(value, low, high, n, missing, "t", False)
-    (replicates,) = resampled_scores(draws, seed, ratio)
-    low, high, used = limits(value, replicates, ratio.leave_one_out(), level, method)
+        return Interval(value, *t_limits(value, data.ratio.influence(), level), n, missing, "t", False)
+    low, high, used = limits(value, sums.scores(data.ratio), data.ratio.leave_one_out(), level, method)
     return Interval(value, low, high, n, missing, used, False)
 
 
-def weighted(values: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, int]:
-    """Values and weights as arrays (N,), a missing value as value 0 with weight 0; and how many are missing."""
+def needs_draws(data: Observed, method: Method) -> bool:
+    """Whether `interval_of` reads resamples of this score."""
+    return not (data.n == 0 or data.flat or method == "t" or (method == "wilson" and data.binary))
+
+
+def places(ids: Sequence[str] | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The order of problems by id, None without ids. Raises ValueError for an id that occurs twice."""
+    if ids is None:
+        return None
+    if (len(ids),) != shape:
+        raise ValueError(f"{len(ids)} ids for values of shape {shape}")
+    twice = sorted(name for name, times in Counter(ids).items() if times > 1)
+    if twice:
+        raise ValueError(f"problems that occur twice: {', '.join(twice[:5])}")
+    return np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.intp)
+
+
+def numbered(clusters: Sequence[Hashable] | None, order: np.ndarray | None = None) -> np.ndarray | None:
+    """Clusters as numbers from 0 in order of appearance, the problems put into `order` first."""
+    if clusters is None:
+        return None
+    seen: dict[Hashable, int] = {}
+    listed = list(clusters) if order is None else [clusters[place] for place in order]
+    return np.array([seen.setdefault(cluster, len(seen)) for cluster in listed], dtype=np.intp)
+
+
+def observed(
+    values: ArrayLike, weights: ArrayLike | None, clusters: np.ndarray | None, order: np.ndarray | None = None
+) -> Observed:
+    """One score's data in `order`; `clusters` are `numbered` in that order already."""
     v = np.array(values, dtype=np.float64)
     w = np.ones_like(v) if weights is None else np.array(weights, dtype=np.float64)
     if v.ndim != 1 or v.shape != w.shape:
         raise ValueError(f"values and weights are one number a problem; their shapes are {v.shape} and {w.shape}")
-    missing = np.isnan(v) | np.isnan(w)
-    v[missing] = w[missing] = 0.0
+    if clusters is not None and len(clusters) != len(v):
+        raise ValueError(f"{len(clusters)} clusters for {len(v)} problems")
+    if order is not None:
+        v, w = v[order], w[order]
+    absent = np.isnan(v) | np.isnan(w)
+    v[absent] = w[absent] = 0.0
     if not (np.isfinite(v).all() and np.isfinite(w).all() and (w >= 0).all()):
         raise ValueError("values must be finite, weights finite and not negative")
-    return v, w, int(missing.sum())
+    return Observed(v, w, clusters, int(absent.sum()), gather(v, w, clusters))
 
 
-def gather(values: Array, weights: Array, clusters: Sequence[object] | None = None) -> Ratio:
+def gather(values: Array, weights: Array, clusters: np.ndarray | None = None) -> Ratio:
     """The units that are resampled: problems, or the sums over each cluster of problems."""
-    if clusters is None:
-        return Ratio(values * weights, weights)
-    if len(clusters) != len(values):
-        raise ValueError(f"{len(clusters)} clusters for {len(values)} problems")
-    order: dict[object, int] = {}
-    unit = np.array([order.setdefault(cluster, len(order)) for cluster in clusters], dtype=np.intp)
-    sums = [np.bincount(unit, column, len(order)).astype(np.float64) for column in (values * weights, weights)]
-    return Ratio(*sums)
-
-
-@lru_cache(maxsize=4)
-def resample_counts(n: int, draws: int, seed: int) -> NDArray[np.uint16]:
-    """How often each of n units occurs in each resample: (draws, n); a pure function of its arguments."""
-    generator = np.random.default_rng(seed)
-    counts = np.empty((draws, n), dtype=np.uint16)
-    rows = max(1, BLOCK // n)
-    for start in range(0, draws, rows):
-        block = min(rows, draws - start)
-        picks = generator.integers(n, size=(block, n), dtype=np.int32)
-        picks += (np.arange(block, dtype=np.int32) * n)[:, None]
-        counts[start : start + block] = np.bincount(picks.ravel(), minlength=block * n).reshape(block, n)
-    counts.flags.writeable = False
-    return counts
-
-
-def weighted_sums(rows: NDArray[np.generic], columns: Array) -> Array:
-    """`rows` (B, N) of small whole numbers times each of `columns` (M, N), in blocks of float64: (M, B).
-
-    One column at a time: a block times a matrix wakes every thread of the linear algebra for a moment's work, which
-    costs five times as much on a busy machine.
-    """
-    sums = np.empty((len(columns), len(rows)))
-    size = max(1, BLOCK // max(1, rows.shape[1]))
-    for start in range(0, len(rows), size):
-        block = rows[start : start + size].astype(np.float64)
-        for column, out in zip(columns, sums, strict=True):
-            out[start : start + size] = block @ column
-    return sums
-
-
-def resampled_scores(draws: int, seed: int, *ratios: Ratio) -> Array:
-    """The score of each ratio in each bootstrap resample, all with the same draws: (R, draws); NaN without weight."""
-    columns = [column for ratio in ratios for column in (ratio.numerators, ratio.denominators)]
-    sums = weighted_sums(resample_counts(len(columns[0]), draws, seed), np.stack(columns))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(sums[0::2] / sums[1::2], dtype=np.float64)
+    parts = values * weights, weights
+    total = math.fsum(weights)
+    value = math.fsum(parts[0]) / total if total else math.nan
+    if clusters is not None:
+        parts = tuple(np.bincount(clusters, part).astype(np.float64) for part in parts)
+    return Ratio(value, *(on_grid(part) for part in parts))
 
 
 def limits(
@@ -161,21 +185,32 @@ def limits(
     BCa takes the quantiles ndtr(z0 + (z0 + z) / (1 - a (z0 + z))), z0 from the share of replicates below the estimate
     (ties count half), a the jackknife skewness. Falls back to percentile where z0 is infinite or the map folds.
     """
-    replicates = np.round(replicates[np.isfinite(replicates)], 12)  # sums in another order must tie all the same
+    replicates = replicates[np.isfinite(replicates)]
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if method == "bca":
-        below = ((replicates < round(estimate, 12)).mean() + (replicates <= round(estimate, 12)).mean()) / 2
+    used: Method = "percentile"
+    if method != "percentile":
+        close = CLOSE * np.abs(replicates).max(initial=0.0)
+        below = ((replicates < estimate - close).mean() + (replicates <= estimate + close).mean()) / 2
         loo = leave_one_out[np.isfinite(leave_one_out)]
         shift = loo.mean() - loo
         spread = (shift**2).sum() ** 1.5
         skew = (shift**3).sum() / (6 * spread) if spread > 0 else 0.0
         z = ndtri(below) + ndtri(tails)
         if 0 < below < 1 and (1 - skew * z > 0).all():
-            tails = ndtr(ndtri(below) + z / (1 - skew * z))
-        else:
-            method = "percentile"
+            tails, used = ndtr(ndtri(below) + z / (1 - skew * z)), "bca"
     low, high = np.quantile(replicates, tails)
-    return float(low), float(high), method
+    return float(low), float(high), used
+
+
+def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of `right` of n (Wilson 1927): the shares that a two-sided z test wouldn't reject.
+
+    It stays sensible where few are right, few are wrong, or n is below a hundred (Bowyer 2025, arXiv:2503.01747).
+    """
+    z, share = float(ndtri((1 + level) / 2)), right / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (0.0 if right == 0 else middle - reach), (1.0 if right == n else middle + reach)
 
 
 def t_limits(estimate: float, influence: Array, level: float) -> tuple[float, float]:
@@ -185,5 +220,34 @@ def t_limits(estimate: float, influence: Array, level: float) -> tuple[float, fl
 
 
 def standard_error(influence: Array) -> float:
-    """Standard error of a score from its units' influence (N,): sd / sqrt(N), N - 1 in the variance."""
+    """Standard error of a score from its units' influence (N,): sd / sqrt(N), N - 1 in the variance.
+
+    Of clusters it is `clustered_corrected`.
+    """
     return float(influence.std(ddof=1) / np.sqrt(len(influence)))
+
+
+def clustered_miller(values: ArrayLike, clusters: Sequence[Hashable]) -> float:
+    """Clustered standard error of a plain mean as Miller 2024 (arXiv:2411.00640) writes it, without C / (C - 1).
+
+    SE^2 = s^2 / n + n^-2 sum over clusters of sum_{i != j} (v_i - mean)(v_j - mean), s^2 with n - 1.
+    """
+    away, sums = _deviations(values, clusters)
+    n, squares = len(away), float((away**2).sum())
+    return math.sqrt(max(0.0, squares / (n * (n - 1)) + float((sums**2).sum() - squares) / n**2))
+
+
+def clustered_corrected(values: ArrayLike, clusters: Sequence[Hashable]) -> float:
+    """Clustered standard error of a plain mean with the finite-sample factor C / (C - 1), C the number of clusters.
+
+    The cluster sandwich, SE^2 = C / (C - 1) n^-2 sum over clusters of (sum_i (v_i - mean))^2.
+    """
+    away, sums = _deviations(values, clusters)
+    return math.sqrt(len(sums) / (len(sums) - 1) * float((sums**2).sum())) / len(away)
+
+
+def _deviations(values: ArrayLike, clusters: Sequence[Hashable]) -> tuple[Array, Array]:
+    """Each value's distance from the mean, (n,), and its sums over clusters, (C,)."""
+    data = observed(values, None, numbered(clusters))
+    away = data.values - data.ratio.value
+    return away, np.bincount(np.asarray(data.clusters), away).astype(np.float64)

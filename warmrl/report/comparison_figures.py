@@ -11,7 +11,7 @@ from warmrl.report.words import UNITS, change, number, quantity, span
 Look = dict[str, str]
 
 DASHES = ("solid", "dot", "dash", "dashdot")
-MARGIN_AROUND = 96
+MARGIN_AROUND = 116
 """Pixels of a figure that are no rows: axis, title, legend."""
 ROW = 24
 LONGEST = 28
@@ -64,6 +64,11 @@ def short(name: str) -> str:
     return text(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
 
 
+def tall(rows: int) -> Figure:
+    """The height of a figure whose rows take so many pixels, with its legend just below the axis."""
+    return {"height": rows + MARGIN_AROUND, "legend": {"y": -64 / rows}}
+
+
 def scale(unit: str) -> float:
     """Shares are drawn in percent."""
     return 100.0 if unit == "share" else 1.0
@@ -96,7 +101,7 @@ def differences(report: Mapping[str, Any], suite: str) -> Figure:
     ]
     axis = {"share": "points", "nats": "nats per token"}.get(unit, UNITS[unit])
     layout = {
-        "height": MARGIN_AROUND + ROW * len(rows),
+        **tall(ROW * len(rows)),
         "xaxis": {"title": {"text": f"difference, {axis}"}, "zeroline": True, "zerolinecolor": "var(--axis)", "showgrid": True},
         "yaxis": {
             "tickvals": places,
@@ -109,8 +114,8 @@ def differences(report: Mapping[str, Any], suite: str) -> Figure:
         "barmode": "overlay",
     }
     caption = (
-        f"Second target minus first, with intervals over problems. The band is what these problems can’t resolve: "
-        "a difference is told apart when its interval excludes zero and its point lies outside the band."
+        "Second target minus first, with intervals over problems. The band is what these problems can’t resolve: "
+        "told apart is a difference outside of it, of small enough adjusted p."
     )
     return {"suite": suite, "title": f"{metric} on {suite}", "caption": caption, "data": [band, *filter(None, points)], "layout": layout}
 
@@ -158,14 +163,14 @@ def dots(report: Mapping[str, Any], metric: str, looks: Mapping[str, Look]) -> F
                     "symbol": SYMBOLS[place % len(SYMBOLS)] + ("-open" if place % 2 else ""),
                     "size": 8,
                 },
-                "customdata": [said(row) for row in own],
+                "customdata": [hover(row) for row in own],
                 "hovertemplate": "%{customdata[0]}: %{customdata[1]} (%{customdata[2]})",
             }
         )
     unit = rows[0]["unit"] if rows else "share"
     layout = {
-        "height": MARGIN_AROUND + max(2 * ROW, 16 * len(suites)) * len(targets),
-        "xaxis": {"title": {"text": f"{metric}, {UNITS[unit]}"}, "rangemode": "tozero", "showgrid": True},
+        **tall(max(36, 14 * len(suites)) * len(targets)),
+        "xaxis": {"title": {"text": f"{metric}, {UNITS[unit]}"}, "showgrid": True},
         "yaxis": {
             "tickvals": list(range(len(targets))),
             "ticktext": [short(name) for name in targets],
@@ -179,7 +184,7 @@ def dots(report: Mapping[str, Any], metric: str, looks: Mapping[str, Look]) -> F
     return {"title": metric, "caption": caption, "data": data, "layout": layout}
 
 
-def said(row: Row) -> list[str]:
+def hover(row: Row) -> list[str]:
     """A point in the hover text: whose, its value, its interval."""
     return [text(row["checkpoint"]), quantity(row["value"], row["unit"]), span(row["low"], row["high"], row["unit"])]
 
@@ -220,11 +225,12 @@ def transfer(report: Mapping[str, Any], one: str, two: str, looks: Mapping[str, 
             }
         )
     domains = report["domains"]
-    words = {suite: f"{suite}{f' ({domains[suite]}-domain)' if domains.get(suite) else ''}" for suite in (one, two)}
+    said = {"in": " (in-domain)", "out": " (out-of-domain)"}
+    words = {suite: f"{suite}{said.get(domains.get(suite), '')}" for suite in (one, two)}
     layout = {
         "xaxis": {"title": {"text": text(f"{words[one]}, %")}, "showgrid": True},
         "yaxis": {"title": {"text": text(f"{words[two]}, %")}},
         "hovermode": "closest",
     }
-    caption = f"{metric} of each target on both suites, with intervals over problems."
-    return {"title": f"{one} and {two}", "caption": caption, "data": data, "layout": layout}
+    caption = f"Each target’s {metric} on both suites, with intervals over problems."
+    return {"title": f"From {one} to {two}", "caption": caption, "data": data, "layout": layout}

@@ -16,17 +16,25 @@ TESTS = "p: sign-flip permutation, two-sided. McNemar: exact, for scores of righ
 
 
 def target_suites(report: Mapping[str, Any]) -> list[Table]:
-    """For each suite: its endpoints by target, its contrasts by metric, and where its targets stand."""
+    """For each suite: its endpoints by target, and its contrasts by metric."""
     return [
         {
             **suite,
             "grid": target_grid(suite),
             "metrics": groups(report, suite["name"], "metric"),
-            "standings": [row for row in report["standings"] if row["suite"] == suite["name"]],
             "domain": report["domains"].get(suite["name"]),
         }
         for suite in by_suite(report)
     ]
+
+
+def standings(report: Mapping[str, Any]) -> dict[str, list[Table | None]]:
+    """What can be told apart: a row a metric, a column a suite."""
+    cells = {(row["metric"], row["suite"]): row for row in report["standings"]}
+    return {
+        metric: [cells.get((metric, suite)) for suite in report["suites"]]
+        for metric in dict.fromkeys(row["metric"] for row in report["standings"])
+    }
 
 
 def method_suites(report: Mapping[str, Any]) -> list[Table]:
@@ -73,7 +81,7 @@ def claims(report: Mapping[str, Any]) -> str:
 
 def family(report: Mapping[str, Any]) -> str:
     """The declared family, over which Holm's adjustment is made."""
-    control, pairs = report["family"]["control"], len(report["family"]["pairs"])
+    control, size = report["family"]["control"], len(report["family"]["pairs"])
     kind = f"each other target against {control}" if control else "all pairs"
-    apart = ", seeds of one arm left out" if report["arms"] else ""
-    return f"Family, for each suite and metric: {kind}{apart}: {pairs} {'pair' if pairs == 1 else 'pairs'}."
+    apart = " but seeds of one arm" if report["arms"] and not control else ""
+    return f"Holm’s family, for each suite and metric: {kind}{apart} ({size})."

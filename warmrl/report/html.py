@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from warmrl.report import words
 from warmrl.report.comparison_figures import comparison_figures
-from warmrl.report.comparison_tables import RULES, TESTS, claims, family, method_suites, target_suites
+from warmrl.report.comparison_tables import RULES, TESTS, claims, family, method_suites, standings, target_suites
 from warmrl.report.figures import figures
 from warmrl.report.tables import blocks, by_suite, grading, metric_grid, overlapping, stage_times
 
@@ -80,6 +80,7 @@ def compared(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "suites": target_suites(report),
         "methods": method_suites(report),
+        "standings": standings(report),
         "claims": claims(report),
         "family": family(report),
         "figures": comparison_figures(report),

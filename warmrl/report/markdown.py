@@ -94,13 +94,12 @@ def evaluations(report: Table) -> list[str]:
     """How the answers were graded, and the scores without what training may have seen."""
     lines: list[str] = []
     for suite in grading(report):
-        lines += ["", f"## How the answers were graded: {plain(suite['name'])}", ""]
-        heads = ["checkpoint", "grader", "second opinion", "disagree", "score by the second", "samples"]
+        lines += ["", f"## How the answers were graded: {plain(suite['name'])}", "", plain(suite["graders"]), ""]
         lines += table(
-            [*heads, "truncated", "no answer", "timed out"],
+            ["checkpoint", "disagreement", "score by the second", "samples", "truncated", "no answer", "timed out"],
             [
                 [
-                    *(str(row[key] or DASH) for key in ("checkpoint", "first", "second")),
+                    row["checkpoint"],
                     *(rate(row[key]) for key in ("disagreement", "second_score")),
                     str(row["samples"] or DASH),
                     *(rate(row[key]) for key in ("truncated", "no_answer", "timed_out")),

@@ -54,12 +54,13 @@ class Suite:
         )
 
     def clusters(self, metric: str | None) -> tuple[Any, ...] | None:
-        """What is resampled whole under a metric, or None where each problem stands for itself."""
+        """What is resampled whole under a metric (a problem of no cluster alone); None where there are no clusters."""
         found: dict[str, Any] = {}
         for evaluation in self.evaluations.values():
-            own = evaluation["metrics"].get(metric, {}).get("clusters") or evaluation.get("clusters")
-            found.update(zip(evaluation["problems"], own or (), strict=False))
-        return tuple(found.get(problem) for problem in self.problems) if found else None
+            own = evaluation["metrics"].get(metric, {}).get("clusters") or evaluation.get("clusters") or ()
+            found.update(zip(evaluation["problems"], own, strict=False))
+        alone = all(cluster is None for cluster in found.values())
+        return None if alone else tuple(found.get(problem) or f"problem {problem}" for problem in self.problems)
 
     def measured(self, pairs: Sequence[Pair], settings: Mapping[str, Any]) -> tuple[list[Table], list[Table]]:
         """Endpoints and contrasts: a row a checkpoint and metric, and a row a pair and metric."""

@@ -110,26 +110,32 @@ def curves(report: Mapping[str, Any], suite: str) -> Table:
 
 
 def grading(report: Mapping[str, Any]) -> list[Table]:
-    """How the answers of each suite were graded, a row a checkpoint."""
+    """How the answers of each suite were graded, a row a checkpoint, and by whom."""
     return [
-        {"name": suite, "rows": rows}
+        {"name": suite, "rows": rows, "graders": graders(rows)}
         for suite in report["suites"]
         if (rows := [row for row in report["grading"] if row["suite"] == suite])
     ]
 
 
+def graders(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Who graded, and who gave a second opinion."""
+    first, second = (listed(row[key] for row in rows if row[key]) for key in ("first", "second"))
+    return f"Graded by {first or 'no grader'}, second opinion by {second or 'none'}."
+
+
 def graded(report: Mapping[str, Any], suite: str) -> str:
     """Who graded a suite and how often a second grader differs, for the caption under its scores."""
     rows = [row for row in report["grading"] if row["suite"] == suite and row["first"]]
+    shares = [row["disagreement"] for row in rows if row["disagreement"] is not None]
     if not rows:
         return ""
-    shares = [row["disagreement"] for row in rows if row["disagreement"] is not None]
-    text = f" Graded by {listed(row['first'] for row in rows)}"
     if not shares:
-        return f"{text}; no second opinion."
+        return f" {graders(rows)}"
     low, high = rate(min(shares)), rate(max(shares))
     size = low if low == high else f"{low.removesuffix(' %')} to {high}"
-    return f"{text}; {listed(row['second'] for row in rows if row['second'])} gives another verdict on {size} of answers."
+    first, second = (listed(row[key] for row in rows if row[key]) for key in ("first", "second"))
+    return f" Graded by {first}; {second} gives another verdict on {size} of answers."
 
 
 def listed(items: Any) -> str:

@@ -31,22 +31,16 @@ def answers(report: Mapping[str, Any]) -> list[Table]:
 
 def item(row: Row, level: float, *, over_seeds: bool) -> Table:
     """One contrast as a sentence and in a few words."""
-    text = sentence(row, level)
+    text, where = sentence(row, level), f"On {row['suite']}, "
     return {
         "suite": row["suite"],
         "metric": row["metric"],
         "resolved": row["resolved"],
         "good": words.good(row),
         "up": row["difference"] > 0,
-        "text": f"Over {seeds(row)}: {text[0].lower()}{text[1:]}" if over_seeds else text,
+        "text": f"{where}over {words.seeds(row)}, {text.removeprefix(where)}" if over_seeds else text,
         "brief": words.brief(row),
     }
-
-
-def seeds(row: Row) -> str:
-    """How many runs a claim about methods rests on."""
-    first, second = row["seeds"]
-    return f"{first} seeds each" if first == second else f"{first} and {second} seeds"
 
 
 def sentence(row: Row, level: float) -> str:

@@ -47,8 +47,8 @@ def span(low: float | None, high: float | None, unit: str, *, signed: bool = Fal
 
 
 def rate(value: float | None) -> str:
-    """A share of answers: `1.2 %`; a dash where there is none."""
-    return quantity(value, "share")
+    """A share of answers: `1.2 %`; `< 0.1 %` where a few are not none; a dash where it isn't known."""
+    return "< 0.1 %" if value and value < 0.0005 else quantity(value, "share")
 
 
 def percent(level: float) -> str:
@@ -76,7 +76,7 @@ def duration(seconds: float) -> str:
 def verdict(row: Row, *, over_time: bool = True) -> str:
     """One cell about a contrast: what may be said of it. Over time scores improve; between targets one is higher."""
     if row["difference"] is None or not row["resolved"]:
-        same = row.get("degenerate") and row["difference"] == 0
+        same = row["degenerate"] and row["difference"] == 0
         return "equal on every problem" if same else row["words"]
     up = row["difference"] > 0
     if not over_time:
@@ -121,7 +121,7 @@ def sentence(row: Row, level: float) -> str:
         verb = "rose" if row["difference"] > 0 else "fell"
         return f"{where} {verb} from {first} at {row['from']} to {second} at {row['to']}: {size}."
     sides = f"{row['from']} ({first}) and {row['to']} ({second})"
-    if row.get("degenerate") and row["difference"] == 0:
+    if row["degenerate"] and row["difference"] == 0:
         return f"{where} is the same on every problem at {sides}."
     claim = "is not resolvable at this size" if excludes_zero(row) else "can't be told apart"
     return f"{where} {claim} between {sides}: {size}{limit(row)}."
@@ -137,14 +137,23 @@ def brief(row: Row) -> str:
 
 def limit(row: Row) -> str:
     """What this many problems could show, after a difference that isn't resolved; nothing where no spread is known."""
-    if row.get("mde") is None:
+    if row["mde"] is None:
         return ""
+    size = f"{row['n']} problems"
+    if "seeds" in row:
+        size = f"{seeds(row)} and {size}"
     reach = f"{number(row['mde'], row['unit'])}{DIFFERENCE_UNIT[row['unit']]}"
     if excludes_zero(row) and abs(row["difference"]) >= row["mde"]:
         return f"; over {row['family']} contrasts its adjusted p is {probability(row['adjusted'])}"
     if excludes_zero(row):
-        return f"; the interval excludes zero, but {row['n']} problems resolve about {reach}"
-    return f"; {row['n']} problems resolve about {reach}"
+        return f"; the interval excludes zero, but {size} resolve about {reach}"
+    return f"; {size} resolve about {reach}"
+
+
+def seeds(row: Row) -> str:
+    """How many runs a claim about methods rests on."""
+    first, second = row["seeds"]
+    return f"{first} seeds each" if first == second else f"{first} and {second} seeds"
 
 
 def excludes_zero(row: Row) -> bool:

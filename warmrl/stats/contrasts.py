@@ -62,13 +62,8 @@ class Contrast:
 
     def in_family(self, adjusted: float | None, family: int, level: float) -> Contrast:
         """The same contrast, judged by its p adjusted over `family` contrasts."""
-        return replace(self, adjusted=adjusted, family=family, resolved=self._stands(adjusted, level))
-
-    def _stands(self, adjusted: float | None, level: float) -> bool:
-        if self.difference is None or self.low is None or self.high is None or adjusted is None:
-            return False
-        reached = self.mde is None or abs(self.difference) >= self.mde
-        return (self.low > 0 or self.high < 0) and reached and adjusted <= 1 - level + CLOSE
+        resolved = stands(self.difference, self.low, self.high, self.mde, adjusted, level)
+        return replace(self, adjusted=adjusted, family=family, resolved=resolved)
 
 
 def contrast(
@@ -143,6 +138,20 @@ def contrast_of(
     exact = mcnemar(first.values[both], second.values[both]) if first.binary and second.binary else None
     found = Contrast(one.value, two.value, difference, low, high, n, missing, p, exact, mde, flat, False, p)
     return found.in_family(p, 1, level)
+
+
+def stands(
+    difference: float | None,
+    low: float | None,
+    high: float | None,
+    mde: float | None,
+    adjusted: float | None,
+    level: float,
+) -> bool:
+    """Whether a difference may be called one: interval without zero, not below `mde`, adjusted p small enough."""
+    if difference is None or low is None or high is None or adjusted is None:
+        return False
+    return (low > 0 or high < 0) and (mde is None or abs(difference) >= mde) and adjusted <= 1 - level + CLOSE
 
 
 def minimum_detectable(standard_error: float, level: float = 0.95, power: float = POWER) -> float:

@@ -115,9 +115,7 @@ def comparison(
         "arms": arms or {},
         "control": control,
         "evaluations": [
-            evaluation(
-                name, suite, skill - less, 0.9 - 0.2 * skill, problems=problems, samples=samples, seed=seed
-            )
+            evaluation(name, suite, skill - less, 0.9 - 0.2 * skill, problems=problems, samples=samples, seed=seed)
             for name, skill in skills.items()
             for suite, (less, problems) in suites.items()
         ],

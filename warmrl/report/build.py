@@ -81,7 +81,7 @@ def measured(evaluations: Sequence[Mapping[str, Any]], track: Track, settings: M
 
 
 def comparable_pairs(suite: Suite, track: Track) -> tuple[dict[tuple[str, str], str], list[str]]:
-    """Which checkpoints are compared (base to end, base to RL entry, entry to end), and what is not, a sentence each."""
+    """What is compared (base to end, base to RL entry, entry to end); and a sentence for each pair that is not."""
     found = {(track.position(e["stage"], e["step"]), e["stage"]): e for e in suite.evaluations.values()}
     pairs: dict[tuple[str, str], str] = {}
     refused: list[str] = []

@@ -87,13 +87,13 @@ def pairs(labels: Sequence[str], arms: Mapping[str, Sequence[str]], control: str
     Two targets of one arm differ in their seed alone, so they are no pair.
     """
     if control is None:
-        wanted = combinations(labels, 2)
+        wanted = list(combinations(labels, 2))
     else:
         own = list(arms.get(control, [control] if control in labels else []))
         if not own:
             known = ", ".join(f"`{name}`" for name in dict.fromkeys([*labels, *arms]))
             raise UsageError(f"The control `{control}` is neither a target nor an arm of this comparison: {known}.")
-        wanted = product(own, (label for label in labels if label not in own))
+        wanted = list(product(own, (label for label in labels if label not in own)))
     together = {frozenset(pair) for same in arms.values() for pair in combinations(same, 2)}
     return [pair for pair in wanted if frozenset(pair) not in together]
 

@@ -1,8 +1,8 @@
-"""The figures of a comparison: differences, pass@k curves, entropy and diversity, transfer. A colour a target (or arm)."""
+"""The figures of a comparison: differences, pass@k curves, entropy and diversity, transfer; a colour a target."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warmrl.report.figures import COLOURS, SYMBOLS, Figure, Row, error_bars, pass_figure, text
@@ -64,9 +64,21 @@ def short(name: str) -> str:
     return text(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
 
 
-def tall(rows: int) -> Figure:
-    """The height of a figure whose rows take so many pixels, with its legend just below the axis."""
-    return {"height": rows + MARGIN_AROUND, "legend": {"y": -64 / rows}}
+def listing(names: Sequence[str], row: int) -> Figure:
+    """The layout of a figure with a row a name from the top, `row` pixels high, its legend just below the axis."""
+    rows = max(row * len(names), 3 * ROW)
+    return {
+        "height": rows + MARGIN_AROUND,
+        "legend": {"y": -64 / rows},
+        "yaxis": {
+            "tickvals": list(range(len(names))),
+            "ticktext": list(names),
+            "range": [len(names) - 0.5, -0.5],
+            "showgrid": False,
+            "zeroline": False,
+        },
+        "hovermode": "closest",
+    }
 
 
 def scale(unit: str) -> float:
@@ -75,67 +87,73 @@ def scale(unit: str) -> float:
 
 
 def differences(report: Mapping[str, Any], suite: str) -> Figure:
-    """The first metric's differences with intervals, a row a pair, over the band that this size can't resolve."""
+    """Differences with intervals over the band that this size can't resolve: the first metric's, a row a pair.
+
+    With one pair alone all its shares, a row a metric.
+    """
     rows = [row for row in report["contrasts"] if row["suite"] == suite and row["difference"] is not None]
-    rows = [row for row in rows if row["metric"] == rows[0]["metric"]]
     if not rows:
         return {"data": []}
-    unit, metric, factor = rows[0]["unit"], rows[0]["metric"], scale(rows[0]["unit"])
-    names = [f"{row['from']} → {row['to']}" for row in rows]
-    places = list(range(len(rows)))
-    band = {
+    alone, unit, factor = len(report["family"]["pairs"]) == 1, rows[0]["unit"], scale(rows[0]["unit"])
+    first = "unit" if alone else "metric"
+    rows = [row for row in rows if row[first] == rows[0][first]]
+    names = [row["metric"] if alone else f"{row['from']} → {row['to']}" for row in rows]
+    ticks = [row["metric"] if alone else f"{short(row['from'])} → {short(row['to'])}" for row in rows]
+    title = f"{rows[0]['pair'] if alone else rows[0]['metric']} on {suite}"
+    caption = (
+        "Second target minus first, with intervals over problems. The band is what these problems can't resolve: "
+        "told apart is a difference outside of it, of small enough adjusted p."
+    )
+    points = [difference_points(rows, names, resolved) for resolved in (True, False)]
+    axis = {"share": "points", "nats": "nats per token"}.get(unit, UNITS[unit])
+    layout = {
+        **listing(ticks, ROW),
+        "xaxis": {"title": {"text": f"difference, {axis}"}, "zerolinecolor": "var(--axis)", "showgrid": True},
+        "barmode": "overlay",
+    }
+    data = [unresolvable(rows, factor), *filter(None, points)]
+    return {"suite": suite, "title": title, "caption": caption, "data": data, "layout": layout}
+
+
+def unresolvable(rows: Sequence[Row], factor: float) -> Figure:
+    """A band from minus to plus the detectable difference behind each row."""
+    reach = [factor * (row["mde"] or 0) for row in rows]
+    return {
         "type": "bar",
         "orientation": "h",
         "name": "not resolvable at this size",
-        "y": places,
-        "x": [2 * factor * (row["mde"] or 0) for row in rows],
-        "base": [-factor * (row["mde"] or 0) for row in rows],
+        "y": list(range(len(rows))),
+        "x": [2 * width for width in reach],
+        "base": [-width for width in reach],
         "width": 0.62,
         "marker": {"color": "var(--band)"},
         "hoverinfo": "skip",
     }
-    kinds = (("told apart", True, "var(--c1)", "circle"), ("not told apart", False, "var(--c0)", "circle-open"))
-    points = [
-        difference_points([(place, row, names[place]) for place, row in zip(places, rows, strict=True) if row["resolved"] is resolved], name, shade, symbol)
-        for name, resolved, shade, symbol in kinds
-    ]
-    axis = {"share": "points", "nats": "nats per token"}.get(unit, UNITS[unit])
-    layout = {
-        **tall(ROW * len(rows)),
-        "xaxis": {"title": {"text": f"difference, {axis}"}, "zeroline": True, "zerolinecolor": "var(--axis)", "showgrid": True},
-        "yaxis": {
-            "tickvals": places,
-            "ticktext": [f"{short(row['from'])} → {short(row['to'])}" for row in rows],
-            "range": [len(rows) - 0.5, -0.5],
-            "showgrid": False,
-            "zeroline": False,
-        },
-        "hovermode": "closest",
-        "barmode": "overlay",
-    }
-    caption = (
-        "Second target minus first, with intervals over problems. The band is what these problems can’t resolve: "
-        "told apart is a difference outside of it, of small enough adjusted p."
-    )
-    return {"suite": suite, "title": f"{metric} on {suite}", "caption": caption, "data": [band, *filter(None, points)], "layout": layout}
 
 
-def difference_points(rows: list[tuple[int, Row, str]], name: str, shade: str, symbol: str) -> Figure | None:
-    """The differences of one kind (told apart or not) as points with intervals."""
-    if not rows:
+def difference_points(rows: Sequence[Row], names: Sequence[str], resolved: bool) -> Figure | None:
+    """The differences that are told apart, or those that are not, as points with intervals."""
+    places = [place for place, row in enumerate(rows) if row["resolved"] is resolved]
+    if not places:
         return None
-    factor = scale(rows[0][1]["unit"])
+    own, factor = [rows[place] for place in places], scale(rows[0]["unit"])
+    shade = "var(--c1)" if resolved else "var(--c0)"
+    bars = error_bars([{**row, "value": row["difference"]} for row in own], factor)
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": name,
-        "x": [factor * row["difference"] for _, row, _ in rows],
-        "y": [place for place, _, _ in rows],
-        "error_x": {**error_bars([{**row, "value": row["difference"]} for _, row, _ in rows], factor), "color": shade},
-        "marker": {"color": shade, "symbol": symbol, "size": 8},
+        "name": "told apart" if resolved else "not told apart",
+        "x": [factor * row["difference"] for row in own],
+        "y": places,
+        "error_x": {**bars, "color": shade},
+        "marker": {"color": shade, "symbol": "circle" if resolved else "circle-open", "size": 8},
         "customdata": [
-            [text(label), change(row["difference"], row["unit"]), span(row["low"], row["high"], row["unit"], signed=True)]
-            for _, row, label in rows
+            [
+                text(names[place]),
+                change(row["difference"], row["unit"]),
+                span(row["low"], row["high"], row["unit"], signed=True),
+            ]
+            for place, row in zip(places, own, strict=True)
         ],
         "hovertemplate": "%{customdata[0]}: %{customdata[1]} (%{customdata[2]})<extra></extra>",
     }
@@ -169,16 +187,8 @@ def dots(report: Mapping[str, Any], metric: str, looks: Mapping[str, Look]) -> F
         )
     unit = rows[0]["unit"] if rows else "share"
     layout = {
-        **tall(max(36, 14 * len(suites)) * len(targets)),
+        **listing([short(name) for name in targets], max(36, 14 * len(suites))),
         "xaxis": {"title": {"text": f"{metric}, {UNITS[unit]}"}, "showgrid": True},
-        "yaxis": {
-            "tickvals": list(range(len(targets))),
-            "ticktext": [short(name) for name in targets],
-            "range": [len(targets) - 0.5, -0.5],
-            "showgrid": False,
-            "zeroline": False,
-        },
-        "hovermode": "closest",
     }
     caption = "Each target with its interval over problems; a symbol a suite."
     return {"title": metric, "caption": caption, "data": data, "layout": layout}
@@ -224,13 +234,12 @@ def transfer(report: Mapping[str, Any], one: str, two: str, looks: Mapping[str, 
                 "hovertemplate": f"{text(one)} %{{customdata[0]}} %, {text(two)} %{{customdata[1]}} %",
             }
         )
-    domains = report["domains"]
-    said = {"in": " (in-domain)", "out": " (out-of-domain)"}
-    words = {suite: f"{suite}{said.get(domains.get(suite), '')}" for suite in (one, two)}
+    said = {"in": " (in the training domain)", "out": " (out of it)"}
+    words = [f"{suite}{said.get(report['domains'].get(suite), '')}" for suite in (one, two)]
     layout = {
-        "xaxis": {"title": {"text": text(f"{words[one]}, %")}, "showgrid": True},
-        "yaxis": {"title": {"text": text(f"{words[two]}, %")}},
+        "xaxis": {"title": {"text": text(f"{one}, %")}, "showgrid": True},
+        "yaxis": {"title": {"text": text(f"{two}, %")}},
         "hovermode": "closest",
     }
-    caption = f"Each target’s {metric} on both suites, with intervals over problems."
+    caption = f"Each target's {metric} on {words[0]} and {words[1]}, with intervals over problems."
     return {"title": f"From {one} to {two}", "caption": caption, "data": data, "layout": layout}

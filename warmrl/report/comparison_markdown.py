@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from warmrl.report.comparison_tables import RULES, TESTS, claims, family, method_suites, target_suites
+from warmrl.report.comparison_tables import RULES, TESTS, claims, family, few, method_suites, target_suites
 from warmrl.report.markdown import (
     CLAIM,
     contrasts,
@@ -36,7 +36,10 @@ def render(report: Mapping[str, Any]) -> str:
     for suite in target_suites(report):
         lines += ["", f"## {plain(suite['name'])}: {suite['problems']} problems", ""]
         lines += [plain(CLAIM + suite["graded"]), "", *grid(suite["grid"])]
-        for group in suite["metrics"]:
+        for pair in suite["pairs"] if few(report) else ():
+            lines += ["", f"### {plain(pair['pair'])}", "", CLAIM, ""]
+            lines += contrasts(pair["rows"], "metric", over_time=False)
+        for group in () if few(report) else suite["metrics"]:
             lines += ["", f"### Differences in {plain(group['metric'])}", "", CLAIM, ""]
             lines += contrasts(group["rows"], "pair", over_time=False)
         if suite["curves"]:

@@ -15,6 +15,10 @@ RULES = (
 TESTS = "p: sign-flip permutation, two-sided. McNemar: exact, for scores of right or wrong."
 
 
+FEW = 3
+"""Pairs up to which each has a table of its own, a row a metric; more are listed metric by metric."""
+
+
 def target_suites(report: Mapping[str, Any]) -> list[Table]:
     """For each suite: its endpoints by target, and its contrasts by metric."""
     return [
@@ -35,6 +39,11 @@ def standings(report: Mapping[str, Any]) -> dict[str, list[Table | None]]:
         metric: [cells.get((metric, suite)) for suite in report["suites"]]
         for metric in dict.fromkeys(row["metric"] for row in report["standings"])
     }
+
+
+def few(report: Mapping[str, Any]) -> bool:
+    """Whether each pair has a table of its own."""
+    return len(report["family"]["pairs"]) <= FEW
 
 
 def method_suites(report: Mapping[str, Any]) -> list[Table]:
@@ -84,4 +93,4 @@ def family(report: Mapping[str, Any]) -> str:
     control, size = report["family"]["control"], len(report["family"]["pairs"])
     kind = f"each other target against {control}" if control else "all pairs"
     apart = " but seeds of one arm" if report["arms"] and not control else ""
-    return f"Holm’s family, for each suite and metric: {kind}{apart} ({size})."
+    return f"Holm's family, for each suite and metric: {kind}{apart} ({size})."

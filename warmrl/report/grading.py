@@ -58,7 +58,9 @@ def overlaps(suite: Suite, endpoints: Iterable[Table], settings: Mapping[str, An
     seen = {problem for overlap in known.values() for problem in overlap["problems"]}
     if not known:
         return
-    scores = [name for name, metric in suite.metrics.items() if metric["unit"] == "share" and metric["higher_is_better"]]
+    scores = [
+        name for name, metric in suite.metrics.items() if metric["unit"] == "share" and metric["higher_is_better"]
+    ]
     rest = [without(evaluation, scores, seen) for evaluation in suite.evaluations.values()]
     rest = [evaluation for evaluation in rest if evaluation["problems"]]
     before, after = ends(endpoints), ends(Suite(rest).measured((), settings)[0] if rest else ())

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from warmrl.report import words
 from warmrl.report.comparison_figures import comparison_figures
-from warmrl.report.comparison_tables import RULES, TESTS, claims, family, method_suites, standings, target_suites
+from warmrl.report.comparison_tables import RULES, TESTS, claims, family, few, method_suites, standings, target_suites
 from warmrl.report.figures import figures
-from warmrl.report.tables import blocks, by_suite, grading, metric_grid, overlapping, stage_times
+from warmrl.report.tables import blocks, by_suite, grading, metric_grid, missing, overlapping, stage_times
 
 CLAIM = "Checkpoint claim: intervals over problems."
 
@@ -43,6 +44,7 @@ def environment() -> Environment:
         verdict=words.verdict,
         good=words.good,
         tight=tight,
+        coded=coded,
         pretty=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     )
     return made
@@ -63,6 +65,7 @@ def render(report: Mapping[str, Any]) -> str:
             graded=grading(report),
             overlapping=overlapping(report),
             blocks=blocks(report),
+            missing=missing(report),
             plotly=Markup(get_plotlyjs()),  # noqa: S704 - plotly's own script, not text from a run
             **content(report),
         )
@@ -81,6 +84,7 @@ def compared(report: Mapping[str, Any]) -> dict[str, Any]:
         "suites": target_suites(report),
         "methods": method_suites(report),
         "standings": standings(report),
+        "few": few(report),
         "claims": claims(report),
         "family": family(report),
         "figures": comparison_figures(report),
@@ -90,3 +94,8 @@ def compared(report: Mapping[str, Any]) -> dict[str, Any]:
 def tight(text: str) -> str:
     """The same text with numbers kept on one line with what belongs to them."""
     return text.replace(" to ", "\u00a0to\u00a0").replace(" %", "\u00a0%")
+
+
+def coded(text: str) -> Markup:
+    """A sentence with what stands between backticks as code; everything else in it stays text."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(tight(text)))))  # noqa: S704 - escaped just before

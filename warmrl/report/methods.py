@@ -47,12 +47,13 @@ def methods(
 
 def refusals(arms: Mapping[str, Sequence[str]]) -> list[str]:
     """Why nothing is said of methods, a sentence each; empty when every arm has enough seeds and there are two."""
+    rule = f"a claim about a method takes {FEWEST_SEEDS} seeds or more of each arm"
     if not arms:
-        return [f"No claim about methods: that takes arms of {FEWEST_SEEDS} seeds or more, and these are single checkpoints."]
+        return [f"Nothing is said of methods: {rule}, and these are single checkpoints."]
     few = [f"{arm} has {len(labels)}" for arm, labels in arms.items() if len(labels) < FEWEST_SEEDS]
     if few:
-        return [f"No claim about {', '.join(few)}: a claim about a method takes {FEWEST_SEEDS} seeds or more."]
-    return [f"One arm alone ({next(iter(arms))}): there is no other method to compare it with."] if len(arms) < 2 else []
+        return [f"Nothing is said of some methods: {rule}; {', '.join(few)}."]
+    return [f"Nothing is said of methods: {next(iter(arms))} is the only arm."] if len(arms) < 2 else []
 
 
 def table(suite: Suite, metric: str, labels: Sequence[str]) -> Scores | None:
@@ -96,8 +97,8 @@ def contrasts(
     for one, two in pairs:
         (first, first_weights), (second, second_weights) = tables[one], tables[two]
         found[one, two] = method_contrast(first, second, first_weights, second_weights, **alike)
-    tested = {pair: contrast for pair, contrast in found.items() if contrast.p is not None}
-    for pair, p in zip(tested, holm([contrast.p for contrast in tested.values()]), strict=True):
+    tested = {pair: contrast.p for pair, contrast in found.items() if contrast.p is not None}
+    for pair, p in zip(tested, holm(list(tested.values())), strict=True):
         found[pair] = found[pair].in_family(p, len(tested), alike["level"])
     for (one, two), contrast in found.items():
         row = {"from": one, "to": two, **about(suite, metric), "mcnemar": None}

@@ -1,8 +1,8 @@
 """The numbers of one suite, for a run and for a comparison alike: endpoints, pass@k curves and paired contrasts.
 
-An evaluation is a dict: checkpoint, suite, problems (ids), metrics (name to values, weights, unit, higher_is_better and,
-where its problems share an image or a task, clusters); optionally right and n of each problem (for the curve), and the
-suite's own weights and clusters.
+An evaluation is a dict: checkpoint, suite, problems (ids), metrics (name to values, weights, unit, higher_is_better
+and, where its problems share an image or a task, clusters); optionally right and n of each problem (for the curve), and
+the suite's own weights and clusters.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ Pair = tuple[str, str]
 
 FORMAT = 2
 DIGITS = 6
-METHODS = {"bca": "BCa bootstrap over problems", "percentile": "percentile bootstrap over problems"}
-METHODS |= {"t": "Student's t over problems", "wilson": "Wilson's (BCa where a score is not 0 or 1)"}
+METHODS = {
+    "bca": "BCa bootstrap over problems",
+    "percentile": "percentile bootstrap over problems",
+    "t": "Student's t over problems",
+    "wilson": "Wilson's for scores of 0 and 1, BCa bootstrap over problems elsewhere",
+}
 
 
 class Suite:
@@ -70,11 +74,17 @@ class Suite:
         parts = [self.together(metrics, clusters, pairs, settings) for clusters, metrics in alike.items()]
         order = list(self.metrics)
         ends = [
-            sorted((row for part in parts for row in self.endpoints(name, part)), key=lambda row: order.index(row["metric"]))
+            sorted(
+                (row for part in parts for row in self.endpoints(name, part)),
+                key=lambda row: order.index(row["metric"]),
+            )
             for name in self.evaluations
         ]
         found = [
-            sorted((row for part in parts for row in self.contrasts(pair, part)), key=lambda row: order.index(row["metric"]))
+            sorted(
+                (row for part in parts for row in self.contrasts(pair, part)),
+                key=lambda row: order.index(row["metric"]),
+            )
             for pair in pairs
         ]
         return list(chain.from_iterable(ends)), list(chain.from_iterable(found))

@@ -109,6 +109,18 @@ def curves(report: Mapping[str, Any], suite: str) -> Table:
     return {"curves": found, "ks": ks, "curve_rows": rows}
 
 
+def missing(report: Mapping[str, Any]) -> list[str]:
+    """Which metrics leave out problems that have no value, a sentence for each evaluation and number of them."""
+    found: dict[tuple[str, str, int], list[str]] = {}
+    for row in report["endpoints"]:
+        if row["missing"]:
+            found.setdefault((row["checkpoint"], row["suite"], row["missing"]), []).append(row["metric"])
+    return [
+        f"{checkpoint} on {suite}: {count} problems without a value, left out of {', '.join(metrics)}."
+        for (checkpoint, suite, count), metrics in found.items()
+    ]
+
+
 def grading(report: Mapping[str, Any]) -> list[Table]:
     """How the answers of each suite were graded, a row a checkpoint, and by whom."""
     return [
@@ -145,7 +157,7 @@ def listed(items: Any) -> str:
 
 def overlapping(report: Mapping[str, Any]) -> list[Table]:
     """Scores with and without the problems that training may have seen, by suite."""
-    found = []
+    found: list[Table] = []
     for suite in report["suites"]:
         rows = [row for row in report["overlap"] if row["suite"] == suite]
         metrics = list(dict.fromkeys(one["metric"] for row in rows for one in row["scores"]))
@@ -183,7 +195,8 @@ def used(evaluations: Sequence[str], targets: int) -> str:
         target, _, suite = one.rpartition(" on ")
         suites.setdefault(suite, []).append(target)
     return "; ".join(
-        suite if len(own) == targets and targets > 1 else f"{', '.join(own)} on {suite}" for suite, own in suites.items()
+        suite if len(own) == targets and targets > 1 else f"{', '.join(own)} on {suite}"
+        for suite, own in suites.items()
     )
 
 

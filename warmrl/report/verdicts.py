@@ -12,7 +12,6 @@ CLAIM = (
     "Checkpoint claims: intervals over problems. They speak of these checkpoints on problems like these, "
     "not of the methods that made them."
 )
-SUBJECT = {"share": "points", "nats": "nats", "count": "answers", "tokens": "tokens"}
 
 Row = Mapping[str, Any]
 Table = dict[str, Any]
@@ -50,7 +49,8 @@ def sentence(row: Row, level: float) -> str:
     unit, side = row["unit"], "higher" if row["difference"] > 0 else "lower"
     size = f"{change(row['difference'], unit)} ({percent(level)} interval {span(row['low'], row['high'], unit)})"
     first, second = quantity(row["first"], unit), quantity(row["second"], unit)
-    return f"On {row['suite']}, {row['metric']} is {side} at {row['to']} ({second}) than at {row['from']} ({first}): {size}."
+    where = f"On {row['suite']}, {row['metric']}"
+    return f"{where} is {side} at {row['to']} ({second}) than at {row['from']} ({first}): {size}."
 
 
 def leads(report: Mapping[str, Any]) -> list[str]:
@@ -87,7 +87,7 @@ def reach(row: Row) -> str:
     """What so many problems could show."""
     if row["mde"] is None:
         return ""
-    return f" ({row['n']} problems resolve about {words.number(row['mde'], row['unit'])} {SUBJECT[row['unit']]})"
+    return f" ({row['n']} problems resolve about {words.difference(row['mde'], row['unit'])})"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -98,8 +98,8 @@ def listed(names: Sequence[str]) -> str:
 def standings(report: Mapping[str, Any]) -> list[Table]:
     """For each suite and metric: how many pairs are told apart, the highest target, and what stands beside it.
 
-    `beside` are the targets that the highest can't be told apart from; `higher`, `lower` and `open` are the targets by
-    where they stand to the control, when there is one. `mde` is the largest difference that one of the pairs could hide.
+    `beside` are the targets that the highest can't be told apart from; `higher`, `lower` and `open` are the targets
+    by where they stand to the control, when there is one. `mde` is the largest difference that a pair could hide.
     """
     rows: list[Table] = []
     keys = dict.fromkeys((row["suite"], row["metric"]) for row in report["contrasts"])

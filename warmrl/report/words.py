@@ -34,6 +34,11 @@ def quantity(value: float | None, unit: str) -> str:
     return number(value, unit) + (VALUE_UNIT[unit] if value is not None else "")
 
 
+def difference(value: float | None, unit: str) -> str:
+    """A size of differences, without a sign: `2.6 points`."""
+    return number(value, unit) + (DIFFERENCE_UNIT[unit] if value is not None else "")
+
+
 def change(value: float | None, unit: str) -> str:
     """A difference with its sign and unit: `+31.3 points`."""
     return number(value, unit, signed=True) + (DIFFERENCE_UNIT[unit] if value is not None else "")
@@ -142,7 +147,7 @@ def limit(row: Row) -> str:
     size = f"{row['n']} problems"
     if "seeds" in row:
         size = f"{seeds(row)} and {size}"
-    reach = f"{number(row['mde'], row['unit'])}{DIFFERENCE_UNIT[row['unit']]}"
+    reach = difference(row["mde"], row["unit"])
     if excludes_zero(row) and abs(row["difference"]) >= row["mde"]:
         return f"; over {row['family']} contrasts its adjusted p is {probability(row['adjusted'])}"
     if excludes_zero(row):

@@ -1,4 +1,4 @@
-"""Simulated targets of known skill, in the shape that `warmrl.report.comparison.build` reads: for speed and for tests."""
+"""Simulated targets of known skill, as `warmrl.report.comparison.build` reads them: for speed and for tests."""
 
 from __future__ import annotations
 

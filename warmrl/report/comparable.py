@@ -33,7 +33,7 @@ def check_comparable(evaluations: Sequence[Evaluation], force: bool = False) -> 
         impossible += [f"`{name}` is given twice on `{suite}`" for name in twice]
         if len(same) > 1 and not common_problems(same):
             impossible.append(f"the targets have no problem of `{suite}` in common")
-        unlike += [*other_revisions(suite, same), *other_graders(suite, same), *other_problems(suite, same)]
+        unlike += [*other_revisions(suite, same), *other_graders(suite, same), *other_problems(same)]
         for field, text in other_sampling(suite, same):
             (remarks if field.partition(".")[0] in MAY_DIFFER else unlike).append(text)
     if impossible:
@@ -113,7 +113,7 @@ def other_graders(suite: str, evaluations: Sequence[Evaluation]) -> Iterator[str
         yield f"`{suite}` is not graded alike: {differ}"
 
 
-def other_problems(suite: str, evaluations: Sequence[Evaluation]) -> Iterator[str]:
+def other_problems(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     """Targets that lack problems which others have."""
     every = list(dict.fromkeys(problem for evaluation in evaluations for problem in evaluation["problems"]))
     for evaluation in evaluations:

@@ -64,7 +64,7 @@ def leads(report: Mapping[str, Any]) -> list[str]:
 
 def among(row: Row) -> str:
     """All pairs: how many can be told apart, and the highest with what is not told apart from it."""
-    text = f"On {row['suite']}, {row['metric']} tells {row['resolved']} of {row['pairs']} pairs apart"
+    text = f"On {row['suite']}, {row['metric']} tells {row['resolved'] or 'none'} of {row['pairs']} pairs apart"
     text += f"; the highest, {row['highest']} ({quantity(row['value'], row['unit'])}), "
     if not row["beside"]:
         return f"{text}is told apart from every other."

@@ -1,13 +1,21 @@
-"""Intervals against scipy's bootstrap, their coverage, and the data in which nothing varies."""
-
-import time
+"""Intervals against scipy's bootstrap and hand values, any order of problems, and data in which nothing varies."""
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
-from warmrl.stats.estimators import distinct_at_k, pass_at_k
-from warmrl.stats.intervals import Interval, Ratio, interval, limits, resample_counts, resampled_scores
+from warmrl.stats.intervals import (
+    Interval,
+    clustered_corrected,
+    clustered_miller,
+    gather,
+    interval,
+    limits,
+    numbered,
+    standard_error,
+    wilson,
+)
+from warmrl.stats.resampling import Sums, resample_counts
 
 
 class Replicates:
@@ -15,6 +23,11 @@ class Replicates:
 
     def __init__(self, distribution: np.ndarray) -> None:
         self.bootstrap_distribution = distribution
+
+
+def replicates(values: np.ndarray, weights: np.ndarray, seed: int) -> np.ndarray:
+    ratio = gather(values, weights)
+    return Sums([ratio], lambda: resample_counts(len(values), 10_000, seed), 10_000).scores(ratio)
 
 
 def skewed(n: int = 80) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +47,7 @@ def test_limits_are_scipys_on_the_same_draws(method: str, weights: bool) -> None
         paired=True,
         method=method,
         n_resamples=0,
-        bootstrap_result=Replicates(resampled_scores(10_000, 3, Ratio(values * w, w))[0]),
+        bootstrap_result=Replicates(replicates(values, w, seed=3)),
     ).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
@@ -55,12 +68,12 @@ def test_t_is_students_interval_of_a_mean() -> None:
 
 
 def test_draws_are_whole_resamples_and_a_function_of_the_seed() -> None:
-    counts = resample_counts(37, 5000, 11)
+    counts = np.concatenate(resample_counts(37, 5000, 11))
     assert (counts.sum(axis=1) == 37).all()
     assert counts.mean(axis=0) == pytest.approx(np.ones(37), abs=0.08)
     assert counts.var() == pytest.approx(36 / 37, abs=0.02)
-    np.testing.assert_array_equal(counts, resample_counts.__wrapped__(37, 5000, 11))
-    assert (counts != resample_counts(37, 5000, 12)).any()
+    np.testing.assert_array_equal(counts, np.concatenate(resample_counts.__wrapped__(37, 5000, 11)))
+    assert (counts != np.concatenate(resample_counts(37, 5000, 12))).any()
 
 
 def test_missing_values_are_left_out_and_counted() -> None:
@@ -114,49 +127,76 @@ def test_impossible_data_are_refused(values: object, weights: object) -> None:
         interval(values, weights)  # type: ignore[arg-type]
 
 
-def test_speed() -> None:
-    values = np.random.default_rng(0).random(300)
-    interval(values, seed=1)
-    start = time.perf_counter()
-    for _ in range(5):
-        interval(values, seed=1)
-    assert (time.perf_counter() - start) / 5 < 0.1
+def test_wilson_reference_values() -> None:
+    """Newcombe 1998 (Statistics in Medicine 17, table I): 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
+    for right, n, low, high in [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611)]:
+        assert wilson(right, n) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+    theirs = binomtest(7, 40).proportion_ci(0.9, method="wilson")
+    assert wilson(7, 40, 0.9) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
-def simulated_scores(n: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Scores of `n` problems of 16 samples each: difficulty Beta(.5, .75), wrong answers of four kinds."""
-    chance = generator.beta(0.5, 0.75, n)
-    right = generator.binomial(16, chance)
-    wrong = [generator.multinomial(16 - c, [0.5, 0.25, 0.15, 0.1]) for c in right]
-    return {
-        "pass@1": right / 16,
-        "pass@4": np.array([pass_at_k(16, int(c), 4) for c in right]),
-        "pass@16": (right > 0).astype(float),
-        "diversity@4": np.array([distinct_at_k([int(c), *map(int, w)], 4) for c, w in zip(right, wrong, strict=True)]),
-        "rows": np.repeat(right, 16) > np.tile(np.arange(16), n),
-    }
+def test_wilson_is_for_plain_zeros_and_ones() -> None:
+    right = [1.0] * 30 + [None]
+    found = interval(right, method="wilson")
+    assert (found.method, found.degenerate, found.n, found.high) == ("wilson", False, 30, 1.0)
+    assert found.low == pytest.approx(wilson(30, 30)[0]) and found.low < 0.9
+    mixed = [0.0, 1.0, 1.0, 0.0, 1.0]
+    assert interval([0.5, *mixed], method="wilson") == interval([0.5, *mixed], method="bca")
+    assert interval(mixed, [1, 1, 2, 1, 1], method="wilson").method == "bca"
+    assert interval(mixed, clusters=[0, 1, 2, 3, 3], method="wilson").method == "bca"
 
 
-def coverage(n: int, runs: int, names: list[str], draws: int) -> dict[str, float]:
-    generator = np.random.default_rng(n)
-    large = simulated_scores(200_000, generator)
-    truth = {name: large[name].mean() for name in names}
-    hits = dict.fromkeys(names, 0)
-    for _ in range(runs):
-        scores = simulated_scores(n, generator)
-        for name in names:
-            found = interval(scores[name].astype(float), draws=draws, seed=n)
-            hits[name] += found.low <= truth[name] <= found.high
-    return {name: hits[name] / runs for name in names}
+def test_clustered_standard_errors_by_hand() -> None:
+    values, clusters = [1.0, 1.0, 0.0, 0.0], ["a", "a", "b", "b"]
+    # squares 4 x 1/4; pairs within a cluster 2 x 1/4 each, both clusters: s^2 / n = (1 / 3) / 4, pairs 1 / 16
+    assert clustered_miller(values, clusters) == pytest.approx((1 / 12 + 1 / 16) ** 0.5, abs=1e-15)
+    # sums of clusters +1 and -1: 2 / (2 - 1) (1 + 1) / 16
+    assert clustered_corrected(values, clusters) == pytest.approx(0.5, abs=1e-15)
+    # mean 2/5: distances .6 .6 -.4 -.4 -.4, sums by cluster 1.2, -.8, -.4
+    five, groups = [*values, 0.0], [*clusters, "c"]
+    assert clustered_miller(five, groups) == pytest.approx(((1.2 / 4) / 5 + (2.24 - 1.2) / 25) ** 0.5, abs=1e-15)
+    assert clustered_corrected(five, groups) == pytest.approx((3 / 2 * 2.24) ** 0.5 / 5, abs=1e-15)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("n", [100, 300, 601])
-def test_coverage(n: int) -> None:
-    found = coverage(n, 2000, ["pass@1", "pass@4", "pass@16", "diversity@4"], draws=1000)
-    assert all(0.935 <= share <= 0.965 for share in found.values()), found
+def test_clustered_standard_errors_without_clusters_are_the_plain_one() -> None:
+    values, _ = skewed(50)
+    plain = standard_error(values)
+    assert clustered_miller(values, range(50)) == pytest.approx(plain, rel=1e-12)
+    assert clustered_corrected(values, range(50)) == pytest.approx(plain, rel=1e-12)
 
 
-@pytest.mark.slow
-def test_resampling_rows_is_the_wrong_unit() -> None:
-    assert coverage(100, 300, ["rows"], draws=400)["rows"] < 0.6
+def test_the_spread_of_influence_is_the_corrected_sandwich() -> None:
+    values, _ = skewed(60)
+    clusters = [f"image {i // 7}" for i in range(60)]
+    influence = gather(values, np.ones(60), numbered(clusters)).influence()
+    assert standard_error(influence) == pytest.approx(clustered_corrected(values, clusters), rel=1e-12)
+    assert clustered_miller(values, clusters) < clustered_corrected(values, clusters)
+
+
+@pytest.mark.parametrize("method", ["bca", "percentile", "t"])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_order_of_problems_does_not_matter_to_the_last_bit(method: str, clustered: bool) -> None:
+    """E12: with ids, shuffled problems give the same bits."""
+    values, tokens = skewed(97)
+    ids = [f"problem {i}" for i in range(97)]
+    images = [f"image {i // 3}" for i in range(97)]
+    first = interval(values, tokens, ids=ids, clusters=images if clustered else None, method=method)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(97)
+        again = interval(
+            values[order],
+            tokens[order],
+            ids=[ids[i] for i in order],
+            clusters=[images[i] for i in order] if clustered else None,
+            method=method,
+        )
+        assert again == first
+    assert method == "t" or interval(values[::-1], tokens[::-1], method=method) != first
+
+
+def test_ids_are_of_the_problems() -> None:
+    with pytest.raises(ValueError, match="occur twice: b"):
+        interval([0.0, 1.0, 1.0], ids=["a", "b", "b"])
+    with pytest.raises(ValueError, match="2 ids"):
+        interval([0.0, 1.0, 1.0], ids=["a", "b"])

@@ -188,15 +188,18 @@ def unit_scores(
                 f"a claim about methods needs {FEWEST_SEEDS} seeds of each arm or more; there are {len(v)}"
             )
         w = np.ones_like(v) if weights is None else np.array(weights, dtype=np.float64)
-        given.append((np.where(w > 0, v, np.nan), w))
+        given.append((np.where(w == 0, np.nan, v), w))
     if len({v.shape[1] for v, _ in given}) > 1:
         raise ValueError("both arms are scored on the same problems")
     kept = ~np.any(np.concatenate([np.isnan(v) | np.isnan(w) for v, w in given]), axis=0)
     order = places(ids, (len(kept),))
     listed = (np.arange(len(kept)) if order is None else order)[kept if order is None else kept[order]]
     groups = numbered(clusters, listed)
-    rows = []
+    rows: list[Array] = []
     for v, w in given:
+        if not len(listed):
+            rows.append(np.empty((len(v), 0)))
+            continue
         ratios = [
             observed(value, weight, groups).ratio for value, weight in zip(v[:, listed], w[:, listed], strict=True)
         ]

@@ -140,9 +140,11 @@ def places(ids: Sequence[str] | None, shape: tuple[int, ...]) -> np.ndarray | No
 
 
 def numbered(clusters: Sequence[Hashable] | None, order: np.ndarray | None = None) -> np.ndarray | None:
-    """Clusters as numbers from 0 in order of appearance, the problems put into `order` first."""
+    """Clusters as numbers from 0 in order of appearance, the problems put into `order` (some of them) first."""
     if clusters is None:
         return None
+    if order is not None and len(order) and order.max() >= len(clusters):
+        raise ValueError(f"{len(clusters)} clusters for {order.max() + 1} problems or more")
     seen: dict[Hashable, int] = {}
     listed = list(clusters) if order is None else [clusters[place] for place in order]
     return np.array([seen.setdefault(cluster, len(seen)) for cluster in listed], dtype=np.intp)
@@ -159,6 +161,8 @@ def observed(
     if clusters is not None and len(clusters) != len(v):
         raise ValueError(f"{len(clusters)} clusters for {len(v)} problems")
     if order is not None:
+        if len(order) != len(v):
+            raise ValueError(f"{len(v)} values for {len(order)} problems")
         v, w = v[order], w[order]
     absent = np.isnan(v) | np.isnan(w)
     v[absent] = w[absent] = 0.0

@@ -58,10 +58,13 @@ def compare_suite(
         raise ValueError(f"pairs name models without scores: {', '.join(unknown)}")
     order = places(problems, (len(problems),))
     groups = numbered(clusters, order)
-    data = {
-        model: {name: observed(score.values, score.weights, groups, order) for name, score in named.items()}
-        for model, named in scores.items()
-    }
+    data: dict[str, dict[str, Observed]] = {model: {} for model in scores}
+    for model, named in scores.items():
+        for name, score in named.items():
+            try:
+                data[model][name] = observed(score.values, score.weights, groups, order)
+            except ValueError as error:
+                raise ValueError(f"`{name}` of `{model}`: {error}") from error
     both = {
         pair: {
             name: shared(one, data[pair[1]][name])

@@ -73,7 +73,7 @@ def test_the_declared_family() -> None:
     assert pairs(labels, own, None) == [("a", "b/1"), ("a", "b/2"), ("a", "c/1"), ("b/1", "c/1"), ("b/2", "c/1")]
     assert pairs(labels, own, "a") == [("a", "b/1"), ("a", "b/2"), ("a", "c/1")]
     assert pairs(labels, own, "b") == [("b/1", "a"), ("b/1", "c/1"), ("b/2", "a"), ("b/2", "c/1")]
-    with pytest.raises(UsageError, match="`x` is neither a target nor an arm.*`a`, `b/1`, `b/2`, `c/1`, `b`, `c`"):
+    with pytest.raises(UsageError, match=r"`x` is neither a target nor an arm.*`a`, `b/1`, `b/2`, `c/1`, `b`, `c`"):
         pairs(labels, own, "x")
 
 
@@ -107,7 +107,7 @@ def test_the_lead_says_what_can_be_told_apart(report: dict[str, Any]) -> None:
 
 def test_two_targets_are_answered_as_one_pair() -> None:
     found = build(comparison({"base": -0.6, "mine": 0.6}, SUITES, draws=400))
-    assert found["answer"][0]["text"].startswith("On geometry, accuracy is higher at mine (")
+    assert found["answer"][0]["text"].startswith("On geometry, accuracy is higher for mine (")
     assert [(item["suite"], item["metric"]) for item in found["answer"]] == [
         (row["suite"], row["metric"]) for row in found["contrasts"]
     ]
@@ -115,9 +115,11 @@ def test_two_targets_are_answered_as_one_pair() -> None:
 
 def test_methods_are_spoken_of_from_three_seeds_on() -> None:
     found = build(arms())
-    assert found["answer"][0]["text"].startswith("On geometry, over 3 seeds each, accuracy is higher at opd")
+    assert found["answer"][0]["text"].startswith("On geometry, over 3 seeds each, accuracy is higher for opd")
     row = next(row for row in found["methods"]["contrasts"] if row["metric"] == "pass@1")
-    sides = [[values(found, label, "geometry", "pass@1")["values"] for label in found["arms"][a]] for a in found["arms"]]
+    sides = [
+        [values(found, label, "geometry", "pass@1")["values"] for label in found["arms"][a]] for a in found["arms"]
+    ]
     expected = method_contrast(*sides, ids=found["evaluations"][0]["problems"])
     assert [row[key] for key in ("difference", "low", "high", "mde")] == pytest.approx(
         [expected.difference, expected.low, expected.high, expected.mde], rel=1e-5
@@ -126,11 +128,25 @@ def test_methods_are_spoken_of_from_three_seeds_on() -> None:
     assert not any(frozenset((row["from"], row["to"])) in inside for row in found["contrasts"])
 
 
+def test_three_methods_are_all_pairs_or_against_the_control() -> None:
+    own = {arm: [f"{arm}/{seed}" for seed in (1, 2, 3)] for arm in ("sft", "opd", "dpo")}
+    skills = {label: {"sft": -1.0, "opd": 1.0, "dpo": 1.02}[arm] for arm, labels in own.items() for label in labels}
+    every = build(comparison(skills, {"geometry": (0.0, 60)}, arms=own, draws=100))
+    assert len({(row["from"], row["to"]) for row in every["methods"]["contrasts"]}) == 3
+    assert every["answer"][0]["text"].startswith("On geometry, over 3 seeds each, accuracy tells 2 of 3 pairs apart")
+    against = build(comparison(skills, {"geometry": (0.0, 60)}, arms=own, control="sft", draws=100))
+    assert {(row["from"], row["to"]) for row in against["methods"]["contrasts"]} == {("sft", "opd"), ("sft", "dpo")}
+    assert against["answer"][0]["text"] == (
+        "On geometry, over 3 seeds each, by accuracy, opd and dpo are higher than sft."
+    )
+
+
 def test_below_three_seeds_nothing_is_said_of_methods(report: dict[str, Any]) -> None:
     found = build(arms(seeds=2))
     assert found["methods"]["contrasts"] == found["methods"]["endpoints"] == []
     assert found["methods"]["refused"] == [
-        "Nothing is said of some methods: a claim about a method takes 3 seeds or more of each arm; sft has 2, opd has 2."
+        "Nothing is said of some methods: a claim about a method takes 3 seeds or more of each arm; "
+        "sft has 2, opd has 2."
     ]
     assert "these are single checkpoints" in report["methods"]["refused"][0]
 

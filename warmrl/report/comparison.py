@@ -62,7 +62,7 @@ def build(given: Mapping[str, Any]) -> Table:
         "relaxed": relaxed,
         "findings": [*given.get("findings", []), *remarks, *absent],
     }
-    report["standings"] = standings(report)
+    report["standings"] = standings(found["contrasts"], found["endpoints"])
     report["answer"] = answers(report)
     written = {
         "environment": given.get("environment", {}),

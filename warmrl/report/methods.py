@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from warmrl.report.scores import Evaluation, Suite, Table, suites
+from warmrl.report.verdicts import standings
 from warmrl.stats.contrasts import holm
 from warmrl.stats.crossed import FEWEST_SEEDS, Crossed, method_contrast, method_mean
 
@@ -27,13 +28,14 @@ def methods(
 ) -> Table:
     """Means of each arm of enough seeds, their contrasts, and for the other arms why nothing is said of them."""
     found: Table = {"claim": CLAIM, "endpoints": [], "contrasts": [], "refused": refusals(arms)}
+    control = control if control in arms else None
     for suite in suites(evaluations):
         enough = {
             arm: present
             for arm, labels in arms.items()
             if len(present := [label for label in labels if label in suite.evaluations]) >= FEWEST_SEEDS
         }
-        pairs = [pair for pair in combinations(enough, 2) if control not in enough or control in pair]
+        pairs = [pair for pair in combinations(enough, 2) if control in (None, *pair)]
         pairs = [(two, one) if two == control else (one, two) for one, two in pairs]
         for metric in suite.metrics:
             tables = {arm: table(suite, metric, labels) for arm, labels in enough.items()}
@@ -42,7 +44,7 @@ def methods(
             found["endpoints"] += endpoints(suite, metric, known, alike)
             kept = [pair for pair in pairs if set(pair) <= set(known)]
             found["contrasts"] += contrasts(suite, metric, known, kept, alike)
-    return found
+    return {**found, "standings": standings(found["contrasts"], found["endpoints"], "arm")}
 
 
 def refusals(arms: Mapping[str, Sequence[str]]) -> list[str]:

@@ -19,16 +19,17 @@ Table = dict[str, Any]
 
 def answers(report: Mapping[str, Any]) -> list[Table]:
     """The lead sentence, then a sentence for each other row of a comparison of two (targets or arms)."""
-    level, methods = report["interval"]["level"], report["methods"]["contrasts"]
-    rows = methods or report["contrasts"]
-    two = len({(row["from"], row["to"]) for row in rows}) == 1
-    if rows and (two or methods):
-        first = [row for row in rows if (row["from"], row["to"]) == (rows[0]["from"], rows[0]["to"])]
-        return [item(row, level, over_seeds=bool(methods)) for row in first if row["difference"] is not None]
-    return [{"text": text, "resolved": None} for text in leads(report)]
+    rows = report["methods"]["contrasts"] or report["contrasts"]
+    stood = report["methods"]["standings"] or report["standings"]
+    control = report["family"]["control"]
+    if report["methods"]["standings"] and control not in report["arms"]:
+        control = None
+    if len({(row["from"], row["to"]) for row in rows}) == 1:
+        return [item(row, report["interval"]["level"]) for row in rows if row["difference"] is not None]
+    return [{"text": text, "resolved": None} for text in leads(stood, control)]
 
 
-def item(row: Row, level: float, *, over_seeds: bool) -> Table:
+def item(row: Row, level: float) -> Table:
     """One contrast as a sentence and in a few words."""
     text, where = sentence(row, level), f"On {row['suite']}, "
     return {
@@ -37,7 +38,7 @@ def item(row: Row, level: float, *, over_seeds: bool) -> Table:
         "resolved": row["resolved"],
         "good": words.good(row),
         "up": row["difference"] > 0,
-        "text": f"{where}over {words.seeds(row)}, {text.removeprefix(where)}" if over_seeds else text,
+        "text": f"{where}over {words.seeds(row)}, {text.removeprefix(where)}" if "seeds" in row else text,
         "brief": words.brief(row),
     }
 
@@ -50,21 +51,20 @@ def sentence(row: Row, level: float) -> str:
     size = f"{change(row['difference'], unit)} ({percent(level)} interval {span(row['low'], row['high'], unit)})"
     first, second = quantity(row["first"], unit), quantity(row["second"], unit)
     where = f"On {row['suite']}, {row['metric']}"
-    return f"{where} is {side} at {row['to']} ({second}) than at {row['from']} ({first}): {size}."
+    return f"{where} is {side} for {row['to']} ({second}) than for {row['from']} ({first}): {size}."
 
 
-def leads(report: Mapping[str, Any]) -> list[str]:
+def leads(stood: Sequence[Row], control: str | None) -> list[str]:
     """What can be told apart by each suite's first metric, a sentence a suite."""
-    control = report["family"]["control"]
-    firsts = {row["suite"]: row for row in reversed(report["standings"])}
-    return [
-        against(row, control) if control else among(row) for suite in report["suites"] if (row := firsts.get(suite))
-    ]
+    firsts: dict[str, Row] = {}
+    for row in stood:
+        firsts.setdefault(row["suite"], row)
+    return [against(row, control) if control else among(row) for row in firsts.values()]
 
 
 def among(row: Row) -> str:
     """All pairs: how many can be told apart, and the highest with what is not told apart from it."""
-    text = f"On {row['suite']}, {row['metric']} tells {row['resolved'] or 'none'} of {row['pairs']} pairs apart"
+    text = f"{place(row)}{row['metric']} tells {row['resolved'] or 'none'} of {row['pairs']} pairs apart"
     text += f"; the highest, {row['highest']} ({quantity(row['value'], row['unit'])}), "
     if not row["beside"]:
         return f"{text}is told apart from every other."
@@ -80,14 +80,20 @@ def against(row: Row, control: str) -> str:
     ]
     if row["open"]:
         said.append(f"{listed(row['open'])} can't be told apart from {control} at this size{reach(row)}")
-    return f"On {row['suite']} by {row['metric']}, {'; '.join(said)}."
+    return f"{place(row)}by {row['metric']}, {'; '.join(said)}."
+
+
+def place(row: Row) -> str:
+    """On which suite, and over how many seeds for a claim about methods."""
+    return f"On {row['suite']}, " + (f"over {row['seeds']}, " if row["seeds"] else "")
 
 
 def reach(row: Row) -> str:
     """What so many problems could show."""
     if row["mde"] is None:
         return ""
-    return f" ({row['n']} problems resolve about {words.difference(row['mde'], row['unit'])})"
+    size = f"{row['seeds']} and {row['n']}" if row["seeds"] else row["n"]
+    return f" ({size} problems resolve about {words.difference(row['mde'], row['unit'])})"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -95,20 +101,20 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def standings(report: Mapping[str, Any]) -> list[Table]:
-    """For each suite and metric: how many pairs are told apart, the highest target, and what stands beside it.
+def standings(contrasts: Sequence[Row], endpoints: Sequence[Row], key: str = "checkpoint") -> list[Table]:
+    """For each suite and metric: how many pairs are told apart, the highest target (or arm), and what is beside it.
 
     `beside` are the targets that the highest can't be told apart from; `higher`, `lower` and `open` are the targets
-    by where they stand to the control, when there is one. `mde` is the largest difference that a pair could hide.
+    by where they stand to the control, when there is one. `seeds` are those of a claim about methods, `mde` is the
+    largest difference that a pair could hide.
     """
     rows: list[Table] = []
-    keys = dict.fromkeys((row["suite"], row["metric"]) for row in report["contrasts"])
-    for suite, metric in keys:
-        same = [row for row in report["contrasts"] if (row["suite"], row["metric"]) == (suite, metric)]
+    for suite, metric in dict.fromkeys((row["suite"], row["metric"]) for row in contrasts):
+        same = [row for row in contrasts if (row["suite"], row["metric"]) == (suite, metric)]
         same = [row for row in same if row["difference"] is not None]
         values = {
-            row["checkpoint"]: row["value"]
-            for row in report["endpoints"]
+            row[key]: row["value"]
+            for row in endpoints
             if (row["suite"], row["metric"]) == (suite, metric) and row["value"] is not None
         }
         if not same or not values:
@@ -129,6 +135,7 @@ def standings(report: Mapping[str, Any]) -> list[Table]:
                 "lower": targets(row for row in same if row["resolved"] and row["difference"] < 0),
                 "open": targets(unresolved),
                 "n": max(row["n"] for row in same),
+                "seeds": words.seeds(same[0]) if "seeds" in same[0] else "",
                 "mde": max((row["mde"] for row in unresolved if row["mde"] is not None), default=None),
             }
         )

@@ -195,7 +195,7 @@ def test_problems_that_share_an_image_are_resampled_together() -> None:
         one["clusters"] = [f"image {place // 4}" for place in range(len(one["problems"]))]
     found = build(shared)
     row = rows(found, "endpoints", checkpoint="opd", suite="geometry", metric="pass@1")[0]
-    assert row["n"] == 30
+    assert row["n"] == 30 and "30 clusters of problems resolve about" in found["answer"][0]["text"]
     curve = rows(found, "curves", checkpoint="opd", suite="geometry")[0]
     assert (curve["value"][0], curve["low"][0]) == (row["value"], row["low"])
 

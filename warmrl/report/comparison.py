@@ -42,7 +42,7 @@ def build(given: Mapping[str, Any]) -> Table:
     settings = {**DEFAULTS, **given.get("settings", {})}
     arms = {arm: list(labels) for arm, labels in (given.get("arms") or {}).items()}
     family = pairs([target["label"] for target in given["targets"]], arms, given.get("control"))
-    found, absent = measured(evaluations, family, settings)
+    found, absent = measured(evaluations, family, [target["label"] for target in given["targets"]], settings)
     report = {
         "format": FORMAT,
         "kind": "comparison",
@@ -99,12 +99,14 @@ def pairs(labels: Sequence[str], arms: Mapping[str, Sequence[str]], control: str
 
 
 def measured(
-    evaluations: Sequence[Mapping[str, Any]], family: Sequence[Pair], settings: Mapping[str, Any]
+    evaluations: Sequence[Mapping[str, Any]],
+    family: Sequence[Pair],
+    labels: Sequence[str],
+    settings: Mapping[str, Any],
 ) -> tuple[Table, list[str]]:
     """Endpoints, contrasts, curves and overlaps of each suite; and which target lacks a suite or a metric."""
     found: Table = {"suites": [], "problems": {}, "endpoints": [], "contrasts": [], "curves": [], "overlap": []}
     absent: list[str] = []
-    every = list(dict.fromkeys(evaluation["checkpoint"] for evaluation in evaluations))
     for suite in suites(evaluations):
         present = [pair for pair in family if set(pair) <= set(suite.evaluations)]
         endpoints, contrasts = suite.measured(present, settings)
@@ -114,7 +116,7 @@ def measured(
         found["contrasts"] += [{"pair": f"{row['from']} → {row['to']}", **row} for row in contrasts]
         found["curves"] += suite.curves(settings)
         found["overlap"] += overlaps(suite, endpoints, settings)
-        absent += [f"`{name}` was not evaluated on `{suite.name}`." for name in every if name not in suite.evaluations]
+        absent += [f"`{name}` was not evaluated on `{suite.name}`." for name in labels if name not in suite.evaluations]
         absent += [
             f"`{name}` has no `{metric}` on `{suite.name}`."
             for name, one in suite.evaluations.items()

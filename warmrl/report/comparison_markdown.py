@@ -55,7 +55,7 @@ def methods(report: Mapping[str, Any]) -> list[str]:
     found = report["methods"]
     if not found["contrasts"]:
         return []
-    lines = ["", "## Methods", "", *(f"- {plain(one)}" for one in found["refused"])]
+    lines = ["", "## Methods", *(line for one in found["refused"] for line in ("", f"- {plain(one)}"))]
     for suite in method_suites(report):
         lines += ["", f"### Methods on {plain(suite['name'])}", "", found["claim"], "", *grid(suite["grid"])]
         for one, two in suite["pairs"]:

@@ -68,13 +68,6 @@ def table(suite: Suite, metric: str, labels: Sequence[str]) -> Scores | None:
     return [score.values for score in scores], weights
 
 
-def about(suite: Suite, metric: str) -> Table:
-    """What a row says of its suite and metric."""
-    return {"suite": suite.name, "metric": metric} | {
-        key: suite.metrics[metric][key] for key in ("unit", "higher_is_better")
-    }
-
-
 def endpoints(suite: Suite, metric: str, tables: Mapping[str, Scores], alike: Mapping[str, Any]) -> Iterator[Table]:
     """The mean of each arm over its seeds; the interval of a share stays between none and all."""
     for arm, scores in tables.items():
@@ -82,7 +75,7 @@ def endpoints(suite: Suite, metric: str, tables: Mapping[str, Scores], alike: Ma
         low, high = found.low, found.high
         if suite.metrics[metric]["unit"] == "share" and low is not None and high is not None:
             low, high = max(0.0, low), min(1.0, high)
-        row = {"arm": arm, **about(suite, metric), "value": found.second, "low": low, "high": high}
+        row = {"arm": arm, **suite.about(metric), "value": found.second, "low": low, "high": high}
         keys = ("standard_error", "freedom", "seeds", "n", "missing", "degenerate")
         yield row | {key: getattr(found, key) for key in keys}
 
@@ -103,5 +96,5 @@ def contrasts(
     for pair, p in zip(tested, holm(list(tested.values())), strict=True):
         found[pair] = found[pair].in_family(p, len(tested), alike["level"])
     for (one, two), contrast in found.items():
-        row = {"from": one, "to": two, **about(suite, metric), "mcnemar": None}
+        row = {"from": one, "to": two, **suite.about(metric), "mcnemar": None}
         yield {**row, **asdict(contrast), "words": contrast.words}

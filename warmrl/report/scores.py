@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -41,6 +42,7 @@ class Suite:
         self.evaluations = {evaluation["checkpoint"]: evaluation for evaluation in evaluations}
         self.problems = list(dict.fromkeys(problem for one in evaluations for problem in one["problems"]))
         self.metrics = {name: metric for one in evaluations for name, metric in one["metrics"].items()}
+        self.clusters = cache(self.clusters_of)
 
     def placed(self, evaluation: Evaluation, column: Sequence[Any] | None) -> list[Any] | None:
         """A column in the order of the evaluation's problems, in the order of the suite's; None where there is none."""
@@ -57,7 +59,7 @@ class Suite:
             weights=placed and [0.0 if weight is None else weight for weight in placed],
         )
 
-    def clusters(self, metric: str | None) -> tuple[Any, ...] | None:
+    def clusters_of(self, metric: str | None) -> tuple[Any, ...] | None:
         """What is resampled whole under a metric (a problem of no cluster alone); None where there are no clusters."""
         found: dict[str, Any] = {}
         for evaluation in self.evaluations.values():
@@ -65,6 +67,16 @@ class Suite:
             found.update(zip(evaluation["problems"], own, strict=False))
         alone = all(cluster is None for cluster in found.values())
         return None if alone else tuple(found.get(problem) or f"problem {problem}" for problem in self.problems)
+
+    def about(self, metric: str) -> Table:
+        """What a row says of its suite and metric; `units` is what its `n` counts."""
+        return {
+            "suite": self.name,
+            "metric": metric,
+            "unit": self.metrics[metric]["unit"],
+            "higher_is_better": self.metrics[metric]["higher_is_better"],
+            "units": "problems" if self.clusters(metric) is None else "clusters of problems",
+        }
 
     def measured(self, pairs: Sequence[Pair], settings: Mapping[str, Any]) -> tuple[list[Table], list[Table]]:
         """Endpoints and contrasts: a row a checkpoint and metric, and a row a pair and metric."""
@@ -106,22 +118,12 @@ class Suite:
     def endpoints(self, checkpoint: str, part: Comparison) -> Iterator[Table]:
         """Each metric of one checkpoint, with its interval over problems."""
         for metric, found in part.intervals[checkpoint].items():
-            about = {key: self.metrics[metric][key] for key in ("unit", "higher_is_better")}
-            yield {"checkpoint": checkpoint, "suite": self.name, "metric": metric, **about, **asdict(found)}
+            yield {"checkpoint": checkpoint, **self.about(metric), **asdict(found)}
 
     def contrasts(self, pair: Pair, part: Comparison) -> Iterator[Table]:
         """Second checkpoint minus first on the problems of both, for each metric that both have."""
         for metric, found in part.contrasts[pair].items():
-            about = {key: self.metrics[metric][key] for key in ("unit", "higher_is_better")}
-            yield {
-                "from": pair[0],
-                "to": pair[1],
-                "suite": self.name,
-                "metric": metric,
-                **about,
-                **asdict(found),
-                "words": found.words,
-            }
+            yield {"from": pair[0], "to": pair[1], **self.about(metric), **asdict(found), "words": found.words}
 
     def curves(self, settings: Mapping[str, Any]) -> list[Table]:
         """pass@k of each checkpoint at k = 1, 2, 4 … up to the fewest samples that any of its problems has."""

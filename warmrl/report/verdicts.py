@@ -93,7 +93,7 @@ def reach(row: Row) -> str:
     if row["mde"] is None:
         return ""
     size = f"{row['seeds']} and {row['n']}" if row["seeds"] else row["n"]
-    return f" ({size} problems resolve about {words.difference(row['mde'], row['unit'])})"
+    return f" ({size} {row['units']} resolve about {words.difference(row['mde'], row['unit'])})"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -135,6 +135,7 @@ def standings(contrasts: Sequence[Row], endpoints: Sequence[Row], key: str = "ch
                 "lower": targets(row for row in same if row["resolved"] and row["difference"] < 0),
                 "open": targets(unresolved),
                 "n": max(row["n"] for row in same),
+                "units": same[0]["units"],
                 "seeds": words.seeds(same[0]) if "seeds" in same[0] else "",
                 "mde": max((row["mde"] for row in unresolved if row["mde"] is not None), default=None),
             }

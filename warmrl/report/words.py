@@ -144,7 +144,7 @@ def limit(row: Row) -> str:
     """What this many problems could show, after a difference that isn't resolved; nothing where no spread is known."""
     if row["mde"] is None:
         return ""
-    size = f"{row['n']} problems"
+    size = f"{row['n']} {row['units']}"
     if "seeds" in row:
         size = f"{seeds(row)} and {size}"
     reach = difference(row["mde"], row["unit"])

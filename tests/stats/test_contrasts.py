@@ -113,38 +113,3 @@ def test_clusters_widen_a_contrast() -> None:
     clusters = [i // 4 for i in range(320)]
     whole, apart = contrast(first, second, clusters=clusters), contrast(first, second)
     assert whole.n == 80 and whole.mde == pytest.approx(2 * apart.mde, rel=0.02) and whole.mcnemar is None
-
-
-def simulate(runs: int, n: int, gain: float) -> tuple[float, float, float, float]:
-    """Share of runs in which the truth is covered, p <= 5 %, and the mean MDE and the true difference."""
-    covered, found, mde = 0, 0, 0.0
-    big = [side.mean() for side in pair(400_000, gain, seed=9)]
-    truth = big[1] - big[0]
-    for run in range(runs):
-        result = contrast(*pair(n, gain, seed=100 + run), draws=1000, seed=n)
-        covered += result.low <= truth <= result.high
-        found += result.p <= 0.05
-        mde += result.mde / runs
-    return covered / runs, found / runs, mde, truth
-
-
-@pytest.mark.slow
-def test_coverage_and_false_alarms_of_paired_differences() -> None:
-    covered, _, _, _ = simulate(2000, 300, 0.05)
-    assert 0.935 <= covered <= 0.965
-    generator = np.random.default_rng(0)
-    alarms = 0
-    for _ in range(2000):
-        chance = generator.beta(1, 1, 300)
-        sides = generator.binomial(16, chance) / 16, generator.binomial(16, chance) / 16
-        alarms += contrast(*sides, draws=1000, seed=300).p <= 0.05
-    assert 0.04 <= alarms / 2000 <= 0.06
-
-
-@pytest.mark.slow
-def test_power_is_what_the_formula_says() -> None:
-    _, power, mde, truth = simulate(1000, 300, 0.09)
-    from scipy.stats import norm
-
-    expected = norm.cdf(truth / (mde / (norm.ppf(0.975) + norm.ppf(0.8))) - norm.ppf(0.975))
-    assert power == pytest.approx(expected, abs=0.03)

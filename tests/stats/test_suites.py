@@ -77,7 +77,9 @@ def test_order_and_company_do_not_matter_to_the_last_bit() -> None:
     again = compare_suite([IDS[i] for i in order], shuffled, pairs[::-1], draws=DRAWS)
     assert again == first
     few = {model: {"pass@1": named["pass@1"]} for model, named in scores.items()}
-    assert compare_suite(IDS, few, pairs, draws=DRAWS).contrasts[pairs[0]]["pass@1"] == first.contrasts[pairs[0]]["pass@1"]
+    assert (
+        compare_suite(IDS, few, pairs, draws=DRAWS).contrasts[pairs[0]]["pass@1"] == first.contrasts[pairs[0]]["pass@1"]
+    )
 
 
 def test_sums_are_exact_in_any_blocks() -> None:

@@ -174,11 +174,11 @@ def observed(
 def gather(values: Array, weights: Array, clusters: np.ndarray | None = None) -> Ratio:
     """The units that are resampled: problems, or the sums over each cluster of problems."""
     parts = values * weights, weights
-    total = math.fsum(weights)
-    value = math.fsum(parts[0]) / total if total else math.nan
+    total = math.fsum(weights.tolist())
+    value = math.fsum(parts[0].tolist()) / total if total else math.nan
     if clusters is not None:
-        parts = tuple(np.bincount(clusters, part).astype(np.float64) for part in parts)
-    return Ratio(value, *(on_grid(part) for part in parts))
+        parts = np.bincount(clusters, parts[0]).astype(np.float64), np.bincount(clusters, parts[1]).astype(np.float64)
+    return Ratio(value, on_grid(parts[0]), on_grid(parts[1]))
 
 
 def limits(

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
 
 from warmrl.stats.contrasts import POWER
-from warmrl.stats.crossed import FEWEST_SEEDS, Arm, unit_scores
+from warmrl.stats.crossed import FEWEST_SEEDS, Arm, Parts, unit_scores
 
 Two = tuple[float, float]
 Whole = tuple[int, int]
@@ -43,13 +43,14 @@ class Spread:
 
     def standard_error(self, problems: float, samples: Whole = (1, 1), seeds: Whole | None = None) -> float:
         """Of the difference, with so many problems, samples of each and runs of each arm (None: of checkpoints)."""
-        return math.sqrt(self._between(seeds) + self._within(samples, seeds) / problems)
+        return math.sqrt(self.between(seeds) + self.within(samples, seeds) / problems)
 
-    def _between(self, seeds: Whole | None) -> float:
+    def between(self, seeds: Whole | None) -> float:
+        """The variance that only more seeds reduce."""
         return sum(part / runs for part, runs in zip(self.seeds, seeds, strict=True)) if seeds else 0.0
 
-    def _within(self, samples: Whole, seeds: Whole | None) -> float:
-        """What N divides."""
+    def within(self, samples: Whole, seeds: Whole | None) -> float:
+        """The variance that more problems reduce: N times its share of the difference's."""
         runs = seeds or (1, 1)
         interaction = self.interaction if seeds else (0.0, 0.0)
         parts = zip(interaction, self.sampling, samples, runs, strict=True)
@@ -68,7 +69,7 @@ def spread_of_checkpoints(
     one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.shape != two.shape or one.ndim != 1 or len(one) < 2:
         raise ValueError(f"power needs two scores of the same problems, two or more; shapes {one.shape}, {two.shape}")
-    noise = (float(np.mean(sampling[0])), float(np.mean(sampling[1])))
+    noise = (float(np.asarray(sampling[0]).mean()), float(np.asarray(sampling[1]).mean()))
     left = float((two - one).var(ddof=1)) - noise[0] / samples[0] - noise[1] / samples[1]
     return Spread(max(0.0, left), noise)
 
@@ -79,7 +80,7 @@ def spread_of_methods(
     """Variances estimated from runs of two arms, (S_first, N) and (S_second, N), three seeds of each or more."""
     rows, _ = unit_scores([(first, None), (second, None)], None, None)
     arms, n = [Arm.of(arm) for arm in rows], rows[0].shape[1]
-    noise = [float(np.mean(side)) for side in sampling]
+    noise = [float(np.asarray(side).mean()) for side in sampling]
     problems = float((arms[1].units - arms[0].units).var(ddof=1)) - sum(arm.interaction / arm.seeds for arm in arms)
     seeds = [max(0.0, arm.between - arm.interaction / n) for arm in arms]
     mixed = [max(0.0, arm.interaction - part / k) for arm, part, k in zip(arms, noise, samples, strict=True)]
@@ -105,20 +106,18 @@ def detectable(
 ) -> float:
     """Smallest true difference that a study of this size finds with probability `power`.
 
-    Of checkpoints by normal quantiles. Of methods (`seeds`) by Student's, with Satterthwaite's degrees of freedom.
+    Of checkpoints by normal quantiles; of methods (`seeds`) by the rule of `crossed`, with the
+    fewest degrees of freedom that its seeds can have: what a study will estimate of them isn't known beforehand.
     """
-    error = spread.standard_error(problems, samples, seeds)
     if seeds is None:
-        return float(ndtri((1 + level) / 2) + ndtri(power)) * error
+        return float(ndtri((1 + level) / 2) + ndtri(power)) * spread.standard_error(problems, samples)
     if min(seeds) < FEWEST_SEEDS:
         raise ValueError(
             f"a claim about methods needs {FEWEST_SEEDS} seeds of each arm or more; there are {min(seeds)}"
         )
-    parts = [part / runs for part, runs in zip(spread.seeds, seeds, strict=True)]
-    rest = error**2 - sum(parts)
-    weight = sum(part**2 / (runs - 1) for part, runs in zip(parts, seeds, strict=True)) + rest**2 / max(1, problems - 1)
-    freedom = error**4 / weight if weight else math.inf
-    return float(stdtrit(freedom, (1 + level) / 2) + stdtrit(freedom, power)) * error
+    between, within = spread.between(seeds), spread.within(samples, seeds) / problems
+    parts = Parts(between, float(min(seeds) - 1), within, float(max(1, problems - 1)))
+    return parts.reach((1 + level) / 2) + parts.reach(power)
 
 
 def problems_needed(

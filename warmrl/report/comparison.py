@@ -8,7 +8,7 @@
     control                 optional: a label or an arm; then the declared family is each other target against it,
                             otherwise all pairs. Two seeds of one arm are never a pair
     evaluations             as `scores` and `grading` say, with settings (the sampling block) and revision (of the
-                            suite); `checkpoint` is a target's label
+                            suite); `checkpoint` is a target's label. Optional: indices (of each problem's samples)
     settings                level, draws, seed, method of the intervals
     domains                 optional: "in" or "out" of the training domain, by suite
     force, findings, environment, reproduce     optional

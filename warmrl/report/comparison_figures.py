@@ -23,7 +23,11 @@ def comparison_figures(report: Mapping[str, Any]) -> list[Figure]:
     looks = appearances(report)
     found: list[Figure] = []
     for place, suite in enumerate(report["suites"]):
-        found.append({**differences(report, suite), "id": f"figure-difference-{place}", "kind": "difference"})
+        for kind, rows, over in (
+            ("method", report["methods"]["contrasts"], "crossed over seeds and problems"),
+            ("difference", report["contrasts"], "over problems"),
+        ):
+            found.append({**differences(rows, suite, over), "id": f"figure-{kind}-{place}", "kind": kind})
         curves = [curve for curve in report["curves"] if curve["suite"] == suite]
         found.append({**pass_figure(curves, suite, looks), "id": f"figure-pass-{place}", "kind": "pass"})
     spread = dict.fromkeys(row["metric"] for row in report["endpoints"] if row["higher_is_better"] is None)
@@ -86,23 +90,24 @@ def scale(unit: str) -> float:
     return 100.0 if unit == "share" else 1.0
 
 
-def differences(report: Mapping[str, Any], suite: str) -> Figure:
+def differences(contrasts: Sequence[Row], suite: str, over: str) -> Figure:
     """Differences with intervals over the band that this size can't resolve: the first metric's, a row a pair.
 
-    With one pair alone all its shares, a row a metric.
+    With one pair alone all its shares, a row a metric. `over` says what the intervals are over.
     """
-    rows = [row for row in report["contrasts"] if row["suite"] == suite and row["difference"] is not None]
+    rows = [row for row in contrasts if row["suite"] == suite and row["difference"] is not None]
     if not rows:
         return {"data": []}
-    alone, unit, factor = len(report["family"]["pairs"]) == 1, rows[0]["unit"], scale(rows[0]["unit"])
+    alone = len({(row["from"], row["to"]) for row in contrasts}) == 1
+    unit, factor = rows[0]["unit"], scale(rows[0]["unit"])
     first = "unit" if alone else "metric"
     rows = [row for row in rows if row[first] == rows[0][first]]
     names = [row["metric"] if alone else f"{row['from']} → {row['to']}" for row in rows]
     ticks = [row["metric"] if alone else f"{short(row['from'])} → {short(row['to'])}" for row in rows]
-    title = f"{rows[0]['pair'] if alone else rows[0]['metric']} on {suite}"
+    title = f"{rows[0]['from']} → {rows[0]['to']}" if alone else rows[0]["metric"]
     caption = (
-        "Second target minus first, with intervals over problems. The band is what these problems can't resolve: "
-        "told apart is a difference outside of it, of small enough adjusted p."
+        f"Second minus first, with intervals {over}. The band is what this size can't resolve: told apart is a "
+        "difference outside of it, of small enough adjusted p."
     )
     points = [difference_points(rows, names, resolved) for resolved in (True, False)]
     axis = {"share": "points", "nats": "nats per token"}.get(unit, UNITS[unit])
@@ -112,7 +117,7 @@ def differences(report: Mapping[str, Any], suite: str) -> Figure:
         "barmode": "overlay",
     }
     data = [unresolvable(rows, factor), *filter(None, points)]
-    return {"suite": suite, "title": title, "caption": caption, "data": data, "layout": layout}
+    return {"suite": suite, "title": f"{title} on {suite}", "caption": caption, "data": data, "layout": layout}
 
 
 def unresolvable(rows: Sequence[Row], factor: float) -> Figure:

@@ -17,18 +17,22 @@ WRONG = np.array([0.5, 0.25, 0.15, 0.1])  # how wrong answers spread over four k
 TABLES = {k: np.array([pass_at_k(16, c, k) for c in range(17)]) for k in (1, 4, 16)}
 
 
-def simulated(runs: int, n: int, gain: float, generator: np.random.Generator) -> list[dict[str, np.ndarray]]:
+def simulated(
+    runs: int, n: int, gain: float, generator: np.random.Generator, answers: bool = False
+) -> list[dict[str, np.ndarray]]:
     """Scores of two models on `runs` suites of n problems of 16 samples, (runs, n) each.
 
     Difficulty is Beta(.5, .75); the second model's chance is (1 - gain) of it and gain times another, Beta(1, .5).
+    With `answers`, diversity@4 too.
     """
     chance = generator.beta(0.5, 0.75, (runs, n))
     better = (1 - gain) * chance + gain * generator.beta(1, 0.5, (runs, n))
     found = []
     for right in (generator.binomial(16, chance), generator.binomial(16, better)):
-        counts = [right, *np.moveaxis(generator.multinomial(16 - right, WRONG), -1, 0)]
-        scores = {f"pass@{k}": table[right] for k, table in TABLES.items()}
-        found.append({**scores, "diversity@4": sum(TABLES[4][count] for count in counts)})
+        found.append({f"pass@{k}": table[right] for k, table in TABLES.items()})
+        if answers:
+            counts = [right, *np.moveaxis(generator.multinomial(16 - right, WRONG), -1, 0)]
+            found[-1]["diversity@4"] = sum(TABLES[4][count] for count in counts)
     return found
 
 
@@ -65,7 +69,7 @@ def test_coverage(n: int) -> None:
     true["difference"] = truth("pass@1", 0.2) - truth("pass@1", 0)
     held = dict.fromkeys(true, 0)
     for _ in range(RUNS // BLOCK):
-        first, second = simulated(BLOCK, n, 0.2, generator)
+        first, second = simulated(BLOCK, n, 0.2, generator, answers=True)
         scores = {f"a{run}": {name: Score(values[run]) for name, values in first.items()} for run in range(BLOCK)}
         for run in range(BLOCK):
             scores[f"b{run}"] = {"difference": Score(second["pass@1"][run] - first["pass@1"][run])}
@@ -91,11 +95,15 @@ def test_resampling_rows_is_the_wrong_unit() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["pass@1", "pass@16"])
 def test_false_alarms_of_equal_models(name: str) -> None:
-    """E4: two correlated models of the same skill; p and the interval's zero each raise 4-6 % false alarms."""
+    """E4: two correlated models of the same skill; intervals without zero are 4-6 % false alarms, and so is p.
+
+    An exact p of few problems that changed takes few values and alarms less: 2.9 % here for pass@16, McNemar's 2.8 %.
+    """
     found = contrasts(300, 0.0, name, seed=1)
-    assert 0.04 <= sum(one.p <= 0.05 for one in found) / RUNS <= 0.06
-    assert 0.035 <= sum(one.low > 0 or one.high < 0 for one in found) / RUNS <= 0.065
-    assert sum(one.resolved for one in found) / RUNS < 0.01  # that reach the minimum detectable difference too
+    assert 0.04 <= sum(one.low > 0 or one.high < 0 for one in found) / RUNS <= 0.06
+    assert (0.04 if name == "pass@1" else 0.02) <= sum(one.p <= 0.05 for one in found) / RUNS <= 0.06
+    alone = [one.in_family(one.p, 1, 0.95) for one in found]  # not one of the block's five hundred
+    assert sum(one.resolved for one in alone) / RUNS < 0.01  # that reach the minimum detectable difference too
 
 
 @pytest.mark.slow
@@ -109,7 +117,7 @@ def test_power_is_what_the_formula_says(name: str, gain: float) -> None:
     error = detectable(spread, n) / (ndtri(0.975) + ndtri(0.8))
     expected = ndtr(difference / error - ndtri(0.975))
     found = contrasts(n, gain, name, seed=2)
-    power = sum(one.p <= 0.05 and one.difference > 0 for one in found) / RUNS
+    power = sum(one.low > 0 for one in found) / RUNS
     assert 0.5 < expected < 0.95 and power == pytest.approx(expected, abs=0.03)
     assert np.mean([one.mde for one in found]) == pytest.approx(detectable(spread, n), rel=0.02)
 
@@ -117,28 +125,29 @@ def test_power_is_what_the_formula_says(name: str, gain: float) -> None:
 @pytest.mark.slow
 def test_tasks_are_resampled_whole_and_no_second_level_below() -> None:
     """Mean over 100 tasks of 5 to 40 problems: whole tasks cover, two levels too much, problems alone too little."""
-    tasks, runs = 100, 1000
+    tasks = 100
     sizes = np.random.default_rng(1).integers(5, 41, tasks)
     task = np.repeat(np.arange(tasks), sizes)
-    weights = (1 / sizes)[task]
-    for alike in (2.0, 20.0):  # between-task sd .28 and .11 of a mean of .6
-        generator = np.random.default_rng(int(alike))
-        chances = generator.beta(0.6 * alike, 0.4 * alike, (runs, tasks))
-        right = (generator.random((runs, len(task))) < chances[:, task]).astype(float)
-        scores = {f"{run}": {"score": Score(right[run], weights)} for run in range(runs)}
-        ids = [f"{place:05}" for place in range(len(task))]
-        shares = {}
-        for unit, clusters in (("tasks", task.tolist()), ("problems", None)):
-            found = compare_suite(ids, scores, clusters=clusters, draws=500).intervals.values()
-            shares[unit] = sum(named["score"].low <= 0.6 <= named["score"].high for named in found) / runs
-        means = np.stack([np.bincount(task, row) for row in right]) / sizes
-        both = []
-        for row in means:
-            drawn = generator.integers(tasks, size=(300, tasks))
-            scored = (generator.binomial(sizes[drawn], row[drawn]) / sizes[drawn]).mean(axis=1)
-            low, high = np.quantile(scored, (0.025, 0.975))
-            both.append((low <= 0.6 <= high, high - low))
-        shares["two levels"] = float(np.mean([inside for inside, _ in both]))
-        print(alike, shares, {"two levels": np.mean([width for _, width in both])})
-        assert 0.93 <= shares["tasks"] <= 0.97, shares
-        assert shares["two levels"] > shares["tasks"] and shares["problems"] < 0.9, shares
+    ids = [f"{place:05}" for place in range(len(task))]
+    generator = np.random.default_rng(2)
+    chances = generator.beta(6, 4, (RUNS, tasks))  # tasks differ by .15 around .6
+    right = (generator.random((RUNS, len(task))) < chances[:, task]).astype(np.float32)
+
+    def share(runs: int, clusters: list[int] | None) -> tuple[float, float]:
+        scores = {f"{run}": {"score": Score(right[run], (1 / sizes)[task])} for run in range(runs)}
+        found = [
+            named["score"] for named in compare_suite(ids, scores, clusters=clusters, draws=DRAWS).intervals.values()
+        ]
+        return sum(one.low <= 0.6 <= one.high for one in found) / runs, np.mean([one.high - one.low for one in found])
+
+    twice = []
+    for row in right[:600]:
+        mean = np.bincount(task, row) / sizes
+        drawn = generator.integers(tasks, size=(300, tasks))
+        low, high = np.quantile(
+            (generator.binomial(sizes[drawn], mean[drawn]) / sizes[drawn]).mean(axis=1), (0.025, 0.975)
+        )
+        twice.append((low <= 0.6 <= high, high - low))
+    (whole, wide), (alone, _), (both, wider) = share(RUNS, task.tolist()), share(150, None), np.mean(twice, axis=0)
+    print({"whole": whole, "alone": alone, "two levels": both, "width": wider / wide})
+    assert 0.935 <= whole <= 0.965 < both and alone < 0.85

@@ -10,7 +10,9 @@ import pytest
 
 from warmrl.report.build import build
 from warmrl.report.checkpoints import Track
-from warmrl.stats.contrasts import NOT_RESOLVABLE, contrast
+from warmrl.report.html import render
+from warmrl.report.markdown import render as render_markdown
+from warmrl.stats.contrasts import NOT_RESOLVABLE, contrast, holm
 from warmrl.stats.intervals import interval
 
 DIRECTION = re.compile(r"\b(better|worse|rose|fell|improved|worsened|gained|lost|up|down)\b")
@@ -166,6 +168,35 @@ def test_impossible_evaluations_are_refused(run: dict[str, Any], damage: str) ->
         evaluation["metrics"]["accuracy"]["values"].pop()
     with pytest.raises(ValueError, match=r"`warm` on `validation`.*(validation-0008|299 values)"):
         build(run)
+
+
+def test_p_is_adjusted_over_the_pairs_of_a_suite_and_metric(run: dict[str, Any]) -> None:
+    rows = [c for c in build(run)["contrasts"] if (c["suite"], c["metric"]) == ("charts", "pass@1")]
+    assert [c["pair"] for c in rows] == ["base to end", "base to RL entry", "RL entry to end"]
+    assert [c["adjusted"] for c in rows] == pytest.approx(holm([c["p"] for c in rows]), rel=1e-5)
+    assert {c["family"] for c in rows} == {3}
+
+
+def test_grading_and_overlap_stand_beside_the_scores(run: dict[str, Any]) -> None:
+    first, second = run["evaluations"][0], run["evaluations"][3]
+    graders = {"first": "math", "second": "geo3k_easyr1", "disagreement": 0.0125, "differing": 60, "compared": 4800}
+    first["graders"] = {**graders, "second_score": 0.31}
+    first["counts"] = {"samples": 4800, "truncated": 96, "no_answer": 48, "timed_out": 0}
+    seen = first["problems"][:30]
+    second["overlap"] = {"trained_on": ["train"], "text": 30, "ngram": 0, "image": 0, "problems": seen}
+    first["notes"] = second["notes"] = ["2 problems left out."]
+    report = build(run)
+    assert report["notes"] == ["validation, base, rl: 2 problems left out."]
+    (graded,) = report["grading"]
+    assert (graded["truncated"], graded["no_answer"], graded["disagreement"]) == (0.02, 0.01, 0.0125)
+    scores = row(report, "overlap", checkpoint="base", suite="validation")["scores"]
+    own = first["metrics"]["pass@1"]["values"]
+    score = next(one for one in scores if one["metric"] == "pass@1")
+    assert score["with"]["value"] == pytest.approx(np.mean(own), rel=1e-5)
+    assert score["without"]["value"] == pytest.approx(np.mean(own[30:]), rel=1e-5)
+    for text in (render(report), render_markdown(report)):
+        assert re.search(r"geo3k\\?_easyr1 gives another verdict on 1.2 % of answers", text)
+        assert "What training may have seen" in text
 
 
 def test_a_run_without_evaluations_or_rl(run: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from warmrl.report.markdown import fenced, plain, table
-from warmrl.report.tables import by_suite
 from warmrl.report.words import percent, quantity, span
 
 Facts = Mapping[str, Any]
@@ -99,12 +98,10 @@ def evaluated(facts: Facts) -> str:
 
 def rows_of(report: Mapping[str, Any], checkpoint: str) -> Iterator[list[str]]:
     """Suite, problems, metric, value, interval."""
-    for suite in by_suite(report):
-        for row in suite["rows"]:
-            cell = row["cells"].get(checkpoint)
-            if cell:
-                value, interval = quantity(cell["value"], row["unit"]), span(cell["low"], cell["high"], row["unit"])
-                yield [suite["name"], str(cell["n"]), row["metric"], value, interval]
+    for row in report["endpoints"]:
+        if row["checkpoint"] == checkpoint:
+            value, interval = quantity(row["value"], row["unit"]), span(row["low"], row["high"], row["unit"])
+            yield [row["suite"], str(row["n"]), row["metric"], value, interval]
 
 
 def use(facts: Facts) -> list[str]:

@@ -28,8 +28,7 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
         steps_figure(report, "reward", "Reward", "mean reward", "Mean reward of each step's samples."),
         steps_figure(report, "length", "Length", "tokens", "Mean tokens of each step's samples."),
     ]
-    curves = [pass_figure(report, suite) for suite in report["suites"]]
-    return [figure for figure in (*over_steps, *curves) if figure["data"]]
+    return [figure for figure in (*over_steps, *pass_figures(report)) if figure["data"]]
 
 
 def colour(report: Mapping[str, Any], stage: str) -> str:
@@ -118,16 +117,30 @@ def error_bars(rows: Sequence[Row], scale: float = 1.0) -> Figure:
     }
 
 
-def pass_figure(report: Mapping[str, Any], suite: str) -> Figure:
+def pass_figures(report: Mapping[str, Any]) -> list[Figure]:
+    """pass@k on each suite of a run: a colour a stage, dots for what lies within one."""
+    looks = {
+        place["name"]: {
+            "color": colour(report, place["stage"]),
+            "symbol": SYMBOLS[index % len(SYMBOLS)],
+            "dash": "dot" if place["step"] else "solid",
+        }
+        for index, place in enumerate(report["checkpoints"])
+    }
+    found = []
+    for place, suite in enumerate(report["suites"]):
+        curves = [curve for curve in report["curves"] if curve["suite"] == suite]
+        found.append({**pass_figure(curves, suite, looks), "id": f"figure-pass-{place}"})
+    return found
+
+
+def pass_figure(curves: Sequence[Row], suite: str, looks: Mapping[str, Mapping[str, str]]) -> Figure:
     """pass@k against k on one suite, a line a checkpoint; points stand a little apart so that intervals are seen."""
-    curves = [curve for curve in report["curves"] if curve["suite"] == suite]
-    places = {checkpoint["name"]: checkpoint for checkpoint in report["checkpoints"]}
     data = []
     for index, curve in enumerate(curves):
         keys = ("k", "value", "low", "high")
         rows = [dict(zip(keys, point, strict=True)) for point in zip(*(curve[key] for key in keys), strict=True)]
-        place = places[curve["checkpoint"]]
-        shade = colour(report, place["stage"])
+        look = looks[curve["checkpoint"]]
         apart = 1.035 ** (index - (len(curves) - 1) / 2)
         data.append(
             {
@@ -137,8 +150,8 @@ def pass_figure(report: Mapping[str, Any], suite: str) -> Figure:
                 "x": [row["k"] * apart for row in rows],
                 "y": [100 * row["value"] for row in rows],
                 "error_y": error_bars(rows, 100.0),
-                "line": {"color": shade, "width": 1.75, "dash": "dot" if place["step"] else "solid"},
-                "marker": {"color": shade, "symbol": SYMBOLS[index % len(SYMBOLS)], "size": 7},
+                "line": {"color": look["color"], "width": 1.75, "dash": look["dash"]},
+                "marker": {"color": look["color"], "symbol": look["symbol"], "size": 7},
                 "customdata": [
                     [row["k"], number(row["value"], "share"), number(row["low"], "share"), number(row["high"], "share")]
                     for row in rows
@@ -153,5 +166,4 @@ def pass_figure(report: Mapping[str, Any], suite: str) -> Figure:
         "hovermode": "closest",
     }
     caption = "Unbiased estimate at each checkpoint; bars are intervals over problems."
-    identity = f"figure-pass-{report['suites'].index(suite)}"
-    return {"id": identity, "title": f"pass@k on {suite}", "caption": caption, "data": data, "layout": layout}
+    return {"title": f"pass@k on {suite}", "caption": caption, "data": data, "layout": layout}

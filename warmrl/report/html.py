@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from warmrl.report import words
+from warmrl.report.comparison_figures import comparison_figures
+from warmrl.report.comparison_tables import RULES, TESTS, claims, family, few, method_suites, standings, target_suites
 from warmrl.report.figures import figures
-from warmrl.report.tables import by_suite, stage_times
+from warmrl.report.tables import blocks, by_suite, grading, metric_grid, missing, overlapping, stage_times
+
+CLAIM = "Checkpoint claim: intervals over problems."
 
 
 @cache
@@ -35,29 +40,62 @@ def environment() -> Environment:
         percent=words.percent,
         probability=words.probability,
         duration=words.duration,
+        rate=words.rate,
         verdict=words.verdict,
         good=words.good,
         tight=tight,
+        coded=coded,
         pretty=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     )
     return made
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """The whole page."""
+    """The whole page, of a run or of a comparison."""
+    template, content = ("comparison", compared) if report["kind"] == "comparison" else ("report", trained)
     return (
         environment()
-        .get_template("report.html.j2")
+        .get_template(f"{template}.html.j2")
         .render(
             report=report,
-            suites=by_suite(report),
-            times=stage_times(report),
-            figures=figures(report),
+            level=words.percent(report["interval"]["level"]),
+            claim=CLAIM,
+            rules=RULES,
+            tests=TESTS,
+            graded=grading(report),
+            overlapping=overlapping(report),
+            blocks=blocks(report),
+            missing=missing(report),
             plotly=Markup(get_plotlyjs()),  # noqa: S704 - plotly's own script, not text from a run
+            **content(report),
         )
     )
+
+
+def trained(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page of a run shows beside its numbers."""
+    suites = [{**suite, "grid": metric_grid(suite, report["roles"])} for suite in by_suite(report)]
+    return {"suites": suites, "times": stage_times(report), "figures": figures(report)}
+
+
+def compared(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page of a comparison shows beside its numbers."""
+    return {
+        "suites": target_suites(report),
+        "methods": method_suites(report),
+        "standings": standings(report),
+        "few": few(report),
+        "claims": claims(report),
+        "family": family(report),
+        "figures": comparison_figures(report),
+    }
 
 
 def tight(text: str) -> str:
     """The same text with numbers kept on one line with what belongs to them."""
     return text.replace(" to ", "\u00a0to\u00a0").replace(" %", "\u00a0%")
+
+
+def coded(text: str) -> Markup:
+    """A sentence with what stands between backticks as code; everything else in it stays text."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(tight(text)))))  # noqa: S704 - escaped just before

@@ -7,23 +7,26 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from warmrl.report.tables import by_suite
-from warmrl.report.words import DASH, change, duration, number, percent, probability, span, verdict
+from warmrl.report.tables import blocks, by_suite, grading, metric_grid, overlapping
+from warmrl.report.words import DASH, change, duration, number, percent, probability, rate, span, verdict
 
-UNITS = {"share": "%", "nats": "nats per token", "count": "answers", "tokens": "tokens"}
+Table = Mapping[str, Any]
+CLAIM = "Checkpoint claim: intervals over problems."
 
 
 def render(report: Mapping[str, Any]) -> str:
     """The whole report."""
     lines = [f"# {plain(report['name'])}", "", *answers(report)]
     for suite in by_suite(report):
-        lines += ["", f"## {plain(suite['name'])}: {suite['problems']} problems", "", *endpoints(suite, report)]
+        lines += ["", f"## {plain(suite['name'])}: {suite['problems']} problems", ""]
+        lines += [plain(CLAIM + suite["graded"]), "", *grid(metric_grid(suite, report["roles"]))]
         for pair in suite["pairs"]:
-            lines += ["", f"### {plain(pair['from'])} → {plain(pair['to'])} ({pair['pair']})", "", *contrasts(pair)]
+            lines += ["", f"### {plain(pair['from'])} → {plain(pair['to'])} ({pair['pair']})", "", CLAIM, ""]
+            lines += contrasts(pair["rows"], "metric")
         if suite["curves"]:
-            lines += ["", "### pass@k, %", "", *curves(suite["curves"])]
-    if report["findings"]:
-        lines += ["", "## Findings on the way", "", *(f"- {plain(finding)}" for finding in report["findings"])]
+            lines += ["", "### pass@k, %", "", CLAIM, "", *curves(suite)]
+    lines += evaluations(report)
+    lines += findings(report)
     lines += ["", "## Stages and time", "", *stages(report["stages"])]
     if report["budget"]:
         lines += ["", "## Budget", "", *fenced(report["budget"])]
@@ -34,56 +37,102 @@ def render(report: Mapping[str, Any]) -> str:
 def answers(report: Mapping[str, Any]) -> list[str]:
     """The answer first, then what kind of claim it is."""
     found = [f"- {plain(item['text'])}" for item in report["answer"]]
+    return [*(found or ["Nothing was compared."]), "", f"{report['claim']} {method(report)}"]
+
+
+def method(report: Mapping[str, Any]) -> str:
+    """How the intervals were made."""
     how = report["interval"]
-    method = f"Intervals: {how['method']}, {percent(how['level'])}, {how['draws']} draws, seed {how['seed']}."
-    return [*(found or ["Nothing was compared."]), "", f"{report['claim']} {method}"]
+    return f"Intervals: {how['method']}, {percent(how['level'])}, {how['draws']} draws, seed {how['seed']}."
 
 
-def endpoints(suite: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
-    """Each metric at each checkpoint, with its interval."""
-    role = {name: words for key, words in (("entry", "RL entry"), ("end", "end")) if (name := report["roles"].get(key))}
-    heads = [f"{column} ({role[column]})" if column in role else column for column in suite["columns"]]
-    rows = []
-    for row in suite["rows"]:
-        cells = [row["cells"].get(column) for column in suite["columns"]]
-        shown = [
-            f"{number(c['value'], c['unit'])} ({span(c['low'], c['high'], c['unit'])})" if c else DASH for c in cells
-        ]
-        rows.append([f"{row['metric']}, {UNITS[row['unit']]}", *shown])
-    return table(["metric", *heads], rows)
+def grid(found: Table) -> list[str]:
+    """Endpoints, each with its interval."""
+    heads = [f"{head['name']} ({head['small']})" if head["small"] else head["name"] for head in found["heads"]]
+    rows = [
+        [f"{row['name']}, {row['small']}" if row["small"] else row["name"], *(cell(one) for one in row["cells"])]
+        for row in found["rows"]
+    ]
+    return table([found["corner"], *heads], rows)
 
 
-def contrasts(pair: Mapping[str, Any]) -> list[str]:
-    """The paired differences between two checkpoints."""
+def cell(row: Table | None) -> str:
+    """A value and its interval; a dash where there is none."""
+    if not row or row["value"] is None:
+        return DASH
+    return f"{number(row['value'], row['unit'])} ({span(row['low'], row['high'], row['unit'])})"
+
+
+def contrasts(rows: Iterable[Table], first: str, *, over_time: bool = True) -> list[str]:
+    """Paired differences, a row a metric of one pair or a pair by one metric."""
     return table(
-        ["metric", "difference", "interval", "detectable", "p", "McNemar p", "problems", "in words"],
+        [first, "difference", "interval", "detectable", "p", "McNemar p", "Holm p", "problems", "in words"],
         [
             [
-                row["metric"],
+                row["metric"] if first == "metric" else f"{row['from']} → {row['to']}",
                 change(row["difference"], row["unit"]),
                 span(row["low"], row["high"], row["unit"], signed=True),
                 number(row["mde"], row["unit"]),
                 probability(row["p"]),
                 probability(row["mcnemar"]),
+                probability(row["adjusted"]),
                 str(row["n"]),
-                verdict(row),
+                verdict(row, over_time=over_time),
             ]
-            for row in pair["rows"]
+            for row in rows
         ],
     )
 
 
-def curves(found: Sequence[Mapping[str, Any]]) -> list[str]:
+def curves(suite: Table) -> list[str]:
     """pass@k at each checkpoint, a column a k."""
-    rows = [
-        [curve["checkpoint"]]
-        + [
-            f"{number(value, 'share')} ({span(low, high, 'share')})"
-            for value, low, high in zip(curve["value"], curve["low"], curve["high"], strict=True)
+    rows = [[row["name"], *(cell(one) for one in row["cells"])] for row in suite["curve_rows"]]
+    return table(["checkpoint", *(f"k = {k}" for k in suite["ks"])], rows)
+
+
+def evaluations(report: Table) -> list[str]:
+    """How the answers were graded, and the scores without what training may have seen."""
+    lines: list[str] = []
+    for suite in grading(report):
+        lines += ["", f"## How the answers were graded: {plain(suite['name'])}", "", plain(suite["graders"]), ""]
+        lines += table(
+            ["checkpoint", "disagreement", "score by the second", "samples", "truncated", "no answer", "timed out"],
+            [
+                [
+                    row["checkpoint"],
+                    *(rate(row[key]) for key in ("disagreement", "second_score")),
+                    str(row["samples"] or DASH),
+                    *(rate(row[key]) for key in ("truncated", "no_answer", "timed_out")),
+                ]
+                for row in suite["rows"]
+            ],
+        )
+    for suite in overlapping(report):
+        lines += ["", f"## What training may have seen: {plain(suite['name'])}", ""]
+        lines += [f"Without {suite['left_out']} of {suite['problems']} problems. {CLAIM}", ""]
+        heads = [head for metric in suite["metrics"] for head in (f"{metric}, %", "without")]
+        rows = [
+            [
+                row["checkpoint"],
+                "not checked" if row["found"] is None else str(row["found"]),
+                *(cell(one[side]) for one in row["cells"] for side in ("with", "without")),
+            ]
+            for row in suite["rows"]
         ]
-        for curve in found
-    ]
-    return table(["checkpoint", *(f"k = {k}" for k in found[0]["k"])], rows)
+        lines += table(["checkpoint", "problems seen", *heads], rows)
+    return lines
+
+
+def findings(report: Table) -> list[str]:
+    """What was found on the way, and what the suites say of themselves."""
+    found = [*report["findings"], *report["notes"]]
+    return ["", "## Findings on the way", "", *(f"- {plain(one)}" for one in found)] if found else []
+
+
+def sampling(report: Table) -> list[str]:
+    """The sampling blocks, a row a field."""
+    found = blocks(report)
+    return table(["setting", *found["heads"]], [[row["field"], *row["values"]] for row in found["rows"]])
 
 
 def stages(found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -107,11 +156,11 @@ def stages(found: Sequence[Mapping[str, Any]]) -> list[str]:
 def reproduce(report: Mapping[str, Any]) -> list[str]:
     """Commands, and what they need."""
     commands = "\n".join(report["reproduce"] or ["warmrl run recipe.json"])
-    blocks = {"Resolved recipe (`recipe.json`)": report["recipe"], "Environment": report["environment"]}
-    blocks["Sampling of evaluations"] = [block["settings"] for block in report["sampling"]]
     lines = fenced(commands)
-    for title, content in blocks.items():
-        lines += ["", f"{title}:", "", *fenced(content)]
+    for title, content in {"Resolved recipe (`recipe.json`)": "recipe", "Environment": "environment"}.items():
+        lines += ["", f"{title}:", "", *fenced(report[content])]
+    if report["sampling"]:
+        lines += ["", "Sampling of evaluations:", "", *sampling(report)]
     return lines
 
 

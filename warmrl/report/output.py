@@ -9,15 +9,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from warmrl.report import html, markdown
+from warmrl.domain.errors import UsageError
+from warmrl.report import comparison_markdown, html, markdown
+from warmrl.report.scores import FORMAT
 
 
 def write(report: Mapping[str, Any], folder: Path) -> None:
-    """Write the report of `build` into `folder`; the same report gives the same bytes."""
+    """Write the report of `build` (of a run or a comparison) into `folder`; the same report gives the same bytes.
+
+    Raises UsageError for a report.json that another version of warmrl wrote.
+    """
+    if report.get("format") != FORMAT:
+        raise UsageError(
+            f"This report is of format {report.get('format')}, and this version of warmrl writes format {FORMAT}: "
+            "run or compare again (what was sampled is reused)."
+        )
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     for name, content in {
         "report.json": text,
-        "report.md": markdown.render(report),
+        "report.md": (comparison_markdown if report["kind"] == "comparison" else markdown).render(report),
         "report.html": html.render(report),
     }.items():
         replace(folder / name, content)

@@ -11,6 +11,7 @@ CLAIM = "Checkpoint claim: intervals over problems; one run: no between-run inte
 DECIMALS = {"share": 1, "nats": 3, "count": 2, "tokens": 1}
 VALUE_UNIT = {"share": " %", "nats": " nats", "count": "", "tokens": " tokens"}
 DIFFERENCE_UNIT = {"share": " points", "nats": " nats", "count": "", "tokens": " tokens"}
+UNITS = {"share": "%", "nats": "nats per token", "count": "answers", "tokens": "tokens"}
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
@@ -33,6 +34,11 @@ def quantity(value: float | None, unit: str) -> str:
     return number(value, unit) + (VALUE_UNIT[unit] if value is not None else "")
 
 
+def difference(value: float | None, unit: str) -> str:
+    """A size of differences, without a sign: `2.6 points`."""
+    return number(value, unit) + (DIFFERENCE_UNIT[unit] if value is not None else "")
+
+
 def change(value: float | None, unit: str) -> str:
     """A difference with its sign and unit: `+31.3 points`."""
     return number(value, unit, signed=True) + (DIFFERENCE_UNIT[unit] if value is not None else "")
@@ -43,6 +49,11 @@ def span(low: float | None, high: float | None, unit: str, *, signed: bool = Fal
     if low is None or high is None:
         return DASH
     return f"{number(low, unit, signed=signed)} to {number(high, unit, signed=signed)}"
+
+
+def rate(value: float | None) -> str:
+    """A share of answers: `1.2 %`; `< 0.1 %` where a few are not none; a dash where it isn't known."""
+    return "< 0.1 %" if value and value < 0.0005 else quantity(value, "share")
 
 
 def percent(level: float) -> str:
@@ -67,12 +78,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def verdict(row: Row) -> str:
-    """One cell about a contrast: what may be said of it."""
+def verdict(row: Row, *, over_time: bool = True) -> str:
+    """One cell about a contrast: what may be said of it. Over time scores improve; between targets one is higher."""
     if row["difference"] is None or not row["resolved"]:
         same = row["degenerate"] and row["difference"] == 0
         return "equal on every problem" if same else row["words"]
-    return {True: "improved", False: "worsened", None: "rose" if row["difference"] > 0 else "fell"}[good(row)]
+    up = row["difference"] > 0
+    if not over_time:
+        return "higher" if up else "lower"
+    return {True: "improved", False: "worsened", None: "rose" if up else "fell"}[good(row)]
 
 
 def good(row: Row) -> bool | None:
@@ -130,10 +144,21 @@ def limit(row: Row) -> str:
     """What this many problems could show, after a difference that isn't resolved; nothing where no spread is known."""
     if row["mde"] is None:
         return ""
-    reach = f"{number(row['mde'], row['unit'])}{DIFFERENCE_UNIT[row['unit']]}"
+    size = f"{row['n']} {row['units']}"
+    if "seeds" in row:
+        size = f"{seeds(row)} and {size}"
+    reach = difference(row["mde"], row["unit"])
+    if excludes_zero(row) and abs(row["difference"]) >= row["mde"]:
+        return f"; over {row['family']} contrasts its adjusted p is {probability(row['adjusted'])}"
     if excludes_zero(row):
-        return f"; the interval excludes zero, but {row['n']} problems resolve about {reach}"
-    return f"; {row['n']} problems resolve about {reach}"
+        return f"; the interval excludes zero, but {size} resolve about {reach}"
+    return f"; {size} resolve about {reach}"
+
+
+def seeds(row: Row) -> str:
+    """How many runs a claim about methods rests on."""
+    first, second = row["seeds"]
+    return f"{first} seeds each" if first == second else f"{first} and {second} seeds"
 
 
 def excludes_zero(row: Row) -> bool:

@@ -25,10 +25,10 @@
   const layout = (own, width) => ({
     ...own,
     ...(width ? { width } : { autosize: true }),
-    xaxis: axis({ ...own.xaxis, showgrid: false }),
+    xaxis: axis({ showgrid: false, ...own.xaxis }),
     yaxis: axis(own.yaxis),
     margin: { l: 48, r: 12, t: 12, b: 40 },
-    legend: { orientation: "h", x: 0, y: -0.24, yanchor: "top", font: { size: 13 } },
+    legend: { orientation: "h", x: 0, y: -0.24, yanchor: "top", font: { size: 13 }, ...own.legend },
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: "var(--ink-2)" },
     hoverlabel: { bgcolor: "var(--surface)", bordercolor: "var(--axis)", font: { color: "var(--ink)" } },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false,

@@ -61,9 +61,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An evaluation that nothing disturbed."""
     home = tmp_path_factory.mktemp("whole")
     made, _ = run(home)
-    assert made == [
-        f"charts ({kind}{what})" for kind in ("greedy", "sampled") for what in ("", ", graded") for _ in "123"
-    ]
+    for kind in ("greedy", "sampled"):  # three blocks, each judged by two graders
+        assert made.count(f"charts ({kind})") == 3 and made.count(f"charts ({kind}, graded)") == 6
     return home
 
 

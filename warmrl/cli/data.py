@@ -45,13 +45,17 @@ def overlap(
 
 def opened(chosen: dict[str, str], sets: list[str]) -> list[Any]:
     """The problems of each dataset that is chosen (`NAME` or `NAME=PATH`), by role. Raises `UsageError`."""
-    from pydantic import ValidationError, create_model
+    from pydantic import ValidationError
 
     from warmrl.domain.config import Config, DatasetChoice
     from warmrl.domain.errors import UsageError
     from warmrl.engine.recipe_errors import sentences
     from warmrl.engine.recipe_file import assign
     from warmrl.plugin.registry import Registry
+
+    class Chosen(Config):
+        train: DatasetChoice
+        suite: DatasetChoice
 
     tables: dict[str, Any] = {}
     for role, text in chosen.items():
@@ -60,11 +64,9 @@ def opened(chosen: dict[str, str], sets: list[str]) -> list[Any]:
     for one in sets:
         assign(tables, one)
     registry = Registry.installed()
-    fields: dict[str, Any] = dict.fromkeys(chosen, (DatasetChoice, ...))
-    model = create_model("Chosen", __base__=Config, **fields)
     try:
-        table = model.model_validate(tables, context={"registry": registry})
+        table = Chosen.model_validate(tables, context={"registry": registry})
     except ValidationError as error:
-        found = sentences(error.errors(include_url=False), (), list(model.model_fields), model)
+        found = sentences(error.errors(include_url=False), (), list(Chosen.model_fields), Chosen)
         raise UsageError(" ".join(dict.fromkeys(found))) from None
     return [registry.instance(getattr(table, role)).problems() for role in chosen]

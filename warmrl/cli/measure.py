@@ -66,6 +66,8 @@ def measured(
     evaluations = []
     with progress_for() as progress:
         measuring = Measuring(folder, home() / "store", progress, stopping, allow_code, stated, explicit, training)
+        if is_first():
+            measuring.begin(name, targets)
         for target in targets:
             evaluations += measuring.measure(target)
     if not is_first():

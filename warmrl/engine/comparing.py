@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,13 @@ class Measuring:
     findings: list[str] = field(default_factory=list)
     _overlaps: dict[str, dict[str, Any]] = field(default_factory=dict)
     _own: list[Path] = field(default_factory=list)
+
+    def begin(self, name: str, targets: Sequence[Target]) -> None:
+        """Say whose folder it is, before anything is drawn."""
+        shown = [{"label": t.label, "source": t.source, "arm": t.arm, "seed": t.seed} for t in targets]
+        own = [os.path.relpath(one, self.folder) for one in self._own]
+        about = {"name": name, "state": "running", "stages": {}, "entries": own, "targets": shown}
+        write_json(self.folder / RUN_FILE, about)
 
     def measure(self, target: Target) -> list[dict[str, Any]]:
         """Draw and grade what is missing of a target; what a report is told of it on each suite."""
@@ -140,12 +148,11 @@ class Measuring:
         arms.pop("", None)
         known = {"findings": self.findings, "environment": environment("none"), "arms": arms}
         known["reproduce"] = [" ".join(["warmrl", *sys.argv[1:]])]
-        shown = [{"label": t.label, "source": t.source, "arm": t.arm, "seed": t.seed} for t in targets]
-        report = build({"targets": shown, "evaluations": evaluations, **known, **more})
+        self.begin(more["name"], targets)
+        known_run = json.loads((self.folder / RUN_FILE).read_text())
+        report = build({"targets": known_run["targets"], "evaluations": evaluations, **known, **more})
         write(report, self.folder)
-        own = [os.path.relpath(one, self.folder) for one in self._own]
-        about = {"name": more["name"], "state": "finished", "stages": {}, "entries": own, "targets": shown}
-        write_json(self.folder / RUN_FILE, about)
+        write_json(self.folder / RUN_FILE, known_run | {"state": "finished"})
         return report
 
 

@@ -97,7 +97,10 @@ def protocol(
     table["eval"] = evaluation | ({"metrics": list(metrics)} if metrics else {})
     for assignment in sets:
         recipe_file.assign(table, assignment)
-    enough_samples(table, stated=any(one.startswith("eval.samples") for one in sets))
+    stated = any(one.startswith("eval.samples") for one in sets)
+    if stated and not (recipe or run or metrics):
+        table["eval"]["metrics"] = [one for one in PROBES if most_k([one]) <= table["eval"]["samples"]]
+    enough_samples(table, stated=stated)
     return Protocol(path, table)
 
 
@@ -112,10 +115,15 @@ def suite_table(text: str, known: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def enough_samples(table: dict[str, Any], *, stated: bool) -> None:
     """Draw as many samples as the largest k of a metric needs, unless somebody said how many."""
-    found = [re.fullmatch(r"[a-z_/]+[@^]([0-9]+)", str(one)) for one in table["eval"].get("metrics", [])]
-    most = max((int(one[1]) for one in found if one), default=1)
+    most = most_k(table["eval"].get("metrics", []))
     if not stated and most > table["eval"].get("samples", 16):
         table["eval"]["samples"] = most
+
+
+def most_k(metrics: Sequence[str]) -> int:
+    """The largest k of these metrics; 1 where none has one."""
+    found = [re.fullmatch(r"[a-z_/]+[@^]([0-9]+)", str(one)) for one in metrics]
+    return max((int(one[1]) for one in found if one), default=1)
 
 
 def model_of(source: str) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from warmrl.domain.dataset import Dataset
 from warmrl.domain.errors import UsageError
 from warmrl.domain.problem import Problem
 from warmrl.engine import foreign_samples
+from warmrl.engine.contamination import THUMBNAILS, overlap_table
 from warmrl.engine.entries import Entries
 from warmrl.engine.experiment import Experiment
 from warmrl.engine.grading import Graders, lacking
 from warmrl.engine.launch import is_first
-from warmrl.engine.overlap import Overlap, overlap
+from warmrl.engine.overlap import overlap
 from warmrl.engine.progress import Progress
 from warmrl.engine.run_folder import RunFolder, environment, keep_scores
 from warmrl.engine.run_place import RUN_FILE
@@ -130,7 +131,7 @@ class Measuring:
             return None
         if suite.name not in self._overlaps:
             problems: list[Problem] = [one for dataset in self.training for one in dataset.problems()]
-            cache = self.store / "overlap" / "images.json"
+            cache = self.store / THUMBNAILS
             self._overlaps[suite.name] = overlap_table(
                 overlap(problems, list(suite.problems.values()), cache=cache),
                 [dataset.config.split for dataset in self.training],
@@ -167,12 +168,6 @@ class Labelled(Progress):
 
     def say(self, sentence: str) -> None:
         self.progress.say(sentence)
-
-
-def overlap_table(found: Overlap, trained_on: Sequence[str]) -> dict[str, Any]:
-    """An overlap as a report has it."""
-    counts = {str(kind): count for kind, count in found.counts.items()}
-    return {"trained_on": list(trained_on), **counts, "problems": list(found.ids)}
 
 
 def taken_in(file: Path, suite: Suite, store: Path, stated: Mapping[str, Any]) -> tuple[Draws, list[str]]:

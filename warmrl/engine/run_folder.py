@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from warmrl.engine.contamination import contamination
 from warmrl.engine.entries import Entries
 from warmrl.engine.journal import Journal
 from warmrl.engine.launch import local_processes
@@ -98,8 +99,9 @@ class RunFolder:
         from warmrl.report.build import build
         from warmrl.report.output import write
 
+        shared = {name: contamination(entries, entries.suite(name)) for name in entries.file.recipe.suite}
         evaluations = [
-            self.scored(entries, checkpoint, suite)
+            self.scored(entries, checkpoint, suite) | {"overlap": shared[suite][0]}
             for checkpoint in entries.checkpoints()
             for suite in entries.file.recipe.suite
         ]
@@ -111,7 +113,10 @@ class RunFolder:
                 "environment": json.loads((self.path / "environment.json").read_text()),
                 "stages": [self.stage_record(entries, stage) for stage in self.stages],
                 "evaluations": evaluations,
-                "findings": [one for stage in self.stages for one in self.done(entries, stage).get("findings", [])],
+                "findings": [
+                    *(one for stage in self.stages for one in self.done(entries, stage).get("findings", [])),
+                    *(why for _, why in shared.values() if why),
+                ],
             }
         )
         write(report, self.path)

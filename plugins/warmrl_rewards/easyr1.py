@@ -21,9 +21,10 @@ class Geo3kEasyR1(Reward[Geo3kEasyR1Config]):
     r"""0.9 when mathruler takes the last box for the gold answer, and 0.1 for the form of the whole completion.
 
     The rules of EasyR1's `examples/reward_function/math.py` (July 2026) and of mathruler 0.1.0 (`prm800k`), oddities
-    included: spaces around `<`, `>` and `/` go first; the answer is what the last `\boxed{}` holds, whatever the
-    answer style; no box is the answer "None"; the form is `<think>…</think>…\boxed{…}…`, nothing before it. An answer
-    whose comparison meets `deadline` or `memory` is wrong.
+    included: spaces around `<`, `>` and `/` go first; the answer is what the last `\boxed{}` holds; the form is
+    `<think>…</think>…\boxed{…}…`, nothing before it. Without a box the answer is what the style finds, so that it
+    gives an opinion on any style (with `boxed` that is nothing, and EasyR1's answer "None"). An answer whose
+    comparison meets `deadline` or `memory` is wrong.
     """
 
     def __init__(self, config: Geo3kEasyR1Config, style: AnswerStyle) -> None:
@@ -38,7 +39,10 @@ class Geo3kEasyR1(Reward[Geo3kEasyR1Config]):
     def grade(self, problem: Problem, completions: Sequence[str]) -> list[Grade]:
         """The same in two parts, `accuracy` and `format`; right is what has the first, with the form or without."""
         texts = [unspaced(completion) for completion in completions]
-        answers = [boxed(text) for text in texts]
+        answers = [
+            boxed(text) if BOX in text else self.style.extract(raw)
+            for raw, text in zip(completions, texts, strict=True)
+        ]
         verdicts = self._verdicts(problem.gold, ["None" if one is None else one for one in answers])
         grades = []
         for text, answer, verdict in zip(texts, answers, verdicts, strict=True):

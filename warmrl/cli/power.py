@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+HEADS = ("metric", "to find", "can show now", "problems", "samples", "seeds")
+
 
 def power_rows(report: dict[str, Any], points: float | None) -> list[dict[str, Any]]:
     """A row for each contrast; `points` is a difference in points (hundredths of a share)."""
@@ -20,15 +22,21 @@ def power_rows(report: dict[str, Any], points: float | None) -> list[dict[str, A
 
 def show_power(rows: list[dict[str, Any]]) -> None:
     """Print it to standard error."""
-    table = Table(
-        "claim", "suite", "metric", "difference", "to find", "can show now", "problems", "samples", "seeds",
-        title="What each difference needs (80 % power), with everything else as it is", title_justify="left",
-    )  # fmt: skip
+    console, tables = Console(stderr=True), {}
     for one in rows:
-        shown = [f"{100 * one[name]:.1f}" for name in ("wanted", "detectable")]
+        title = f"{one['from']} → {one['to']} on {one['suite']}, {one['claim']}: what a difference needs (80 % power)"
+        if title not in tables:
+            tables[title] = Table(*HEADS, title=title, title_justify="left")
+        shown = [amount(one[name], one["unit"]) for name in ("wanted", "detectable")]
         needed = [needs(one, name) for name in ("problems", "samples", "seeds")]
-        table.add_row(one["claim"], one["suite"], one["metric"], f"{one['from']} → {one['to']}", *shown, *needed)
-    Console(stderr=True).print(table)
+        tables[title].add_row(one["metric"], *shown, *needed)
+    for table in tables.values():
+        console.print(table)
+
+
+def amount(value: float, unit: str) -> str:
+    """A difference in points, or in the metric's own unit."""
+    return f"{100 * value:.1f} points" if unit == "share" else f"{value:.3g}"
 
 
 def needs(one: dict[str, Any], name: str) -> str:

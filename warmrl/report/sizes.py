@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from warmrl.stats.contrasts import minimum_detectable
 from warmrl.stats.power import (
     Spread,
     binary_sampling,
@@ -43,7 +47,7 @@ def of_checkpoints(
     pair: Sequence[Mapping[str, Any]], one: Mapping[str, Any], wanted: float | None, level: float
 ) -> Iterator[dict[str, Any]]:
     """The row of one contrast; none where nothing can be estimated."""
-    metric, aim = one["metric"], abs(wanted if wanted is not None else one["difference"] or 0.0)
+    metric, unit, aim = one["metric"], one["unit"], abs(wanted if wanted is not None else one["difference"] or 0.0)
     shared = sorted(set(pair[0]["problems"]) & set(pair[1]["problems"]))
     sides = [values_of(side, metric, shared) for side in pair]
     kept = [i for i in range(len(shared)) if all(side[i] is not None for side in sides)]
@@ -53,17 +57,22 @@ def of_checkpoints(
     first, second = ([side[i] for i in kept] for side in sides)
     noise, samples = sampling_noise(pair, metric, names)
     spread = spread_of_checkpoints(first, second, noise, samples)
+    if one["mde"]:  # problems that share an image or a task say less: what the contrast can show is what holds
+        error = one["mde"] / minimum_detectable(1.0, level)
+        own = sum(float(np.mean(side)) / k for side, k in zip(noise, samples, strict=True))
+        spread = replace(spread, problems=max(0.0, len(kept) * error**2 - own))
     yield {
         "claim": "checkpoints",
         "suite": one["suite"],
         "metric": metric,
+        "unit": unit,
         "from": one["from"],
         "to": one["to"],
         "observed": one["difference"],
         "wanted": aim,
         "detectable": detectable(spread, len(kept), samples, level=level),
         "problems": problems_needed(spread, aim, samples, level=level),
-        "samples": samples_needed(spread, aim, len(kept), level=level) if noise != (0.0, 0.0) else None,
+        "samples": samples_needed(spread, aim, len(kept), level=level) if samples != (1, 1) else None,
         "seeds": None,
         "now": {"problems": len(kept), "samples": samples, "seeds": None},
     }
@@ -100,6 +109,7 @@ def of_arms(
     level: float,
 ) -> Iterator[dict[str, Any]]:
     """The row of two arms."""
+    unit = runs[0][0]["metrics"][metric]["unit"]
     noise, samples = sampling_noise([arm[0] for arm in runs], metric, shared)
     spread: Spread = spread_of_methods(matrices[0], matrices[1], noise, samples)
     means = [sum(map(sum, arm)) / (len(arm) * len(shared)) for arm in matrices]
@@ -111,13 +121,14 @@ def of_arms(
         "claim": "methods",
         "suite": suite,
         "metric": metric,
+        "unit": unit,
         "from": first,
         "to": second,
         "observed": observed,
         "wanted": aim,
         "detectable": detectable(spread, len(shared), samples, seeds, level=level),
         "problems": problems_needed(spread, aim, samples, seeds, level=level),
-        "samples": samples_needed(spread, aim, len(shared), seeds, level=level) if noise != (0.0, 0.0) else None,
+        "samples": samples_needed(spread, aim, len(shared), seeds, level=level) if samples != (1, 1) else None,
         "seeds": seeds_needed(spread, aim, len(shared), samples, level=level),
         "now": {"problems": len(shared), "samples": samples, "seeds": seeds},
     }

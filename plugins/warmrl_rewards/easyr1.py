@@ -11,6 +11,7 @@ from warmrl_rewards.config import Geo3kEasyR1Config
 from warmrl_rewards.prm800k import same
 
 BRACE = re.compile(r"[{}]")
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 BOX = "\\boxed{"
 LONGEST = 10_000
 """Characters of the longest answer that is compared; a longer one is wrong unless it is the gold's own text."""
@@ -55,7 +56,9 @@ class Geo3kEasyR1(Reward[Geo3kEasyR1Config]):
 
     def _verdicts(self, gold: str, answers: Sequence[str]) -> list[Verdict]:
         known: dict[str, Verdict] = {one: "right" if one == gold else "wrong" for one in answers}
-        asked = [one for one, verdict in known.items() if verdict == "wrong" and len(one) <= LONGEST]
+        wrong = [one for one, verdict in known.items() if verdict == "wrong" and len(one) <= LONGEST]
+        # Two whole numbers, plainly written, are no work for a process of computer algebra.
+        asked = [one for one in wrong if not (WHOLE.fullmatch(gold) and (one == "None" or WHOLE.fullmatch(one)))]
         for answer, outcome in zip(asked, self.pool.map([(gold, one) for one in asked]), strict=True):
             late = outcome.failure == "timed out"
             known[answer] = "right" if outcome.value is True else "timed out" if late else "wrong"

@@ -48,7 +48,7 @@ class MMMU(Reward[MMMUConfig]):
     def _choice(self, golds: list[str], options: dict[str, str], text: str) -> Grade:
         letter = chosen(text, options, self.config.letters) if len(text) <= LONGEST else None
         drawn = 1 / len(options) if letter is None and self.config.mode == "official_random" else 0.0
-        parts = {"drawn": drawn} if self.config.mode == "official_random" else {}
+        parts = {"drawn": drawn} if drawn else {}
         if letter is None:
             return Grade(drawn, None, None, "no answer", parts)
         right = letter in golds

@@ -42,7 +42,9 @@ def warmrl(*arguments: str) -> dict:
 def compared(home: Path) -> dict:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARMRL_HOME", str(home / "runs"))
-        return warmrl("compare", "pocket:base", "taught=pocket:teacher", *SUITE, *METRICS, "--power")
+        return warmrl(
+            "compare", "pocket:base", "taught=pocket:teacher", *SUITE, *METRICS, "--power", "--difference", "5"
+        )
 
 
 def files(home: Path) -> dict[Path, float]:
@@ -61,7 +63,7 @@ def test_two_checkpoints_are_compared_without_a_recipe(compared: dict, home: Pat
 
 def test_the_same_again_draws_nothing(compared: dict, home: Path) -> None:
     before = files(home)
-    again = warmrl("compare", "pocket:base", "taught=pocket:teacher", *SUITE, *METRICS, "--power")
+    again = warmrl("compare", "pocket:base", "taught=pocket:teacher", *SUITE, *METRICS, "--power", "--difference", "5")
     assert again == compared and files(home) == before
     one = warmrl("eval", "pocket:teacher", *SUITE, "--metric", "pass@2")
     assert one["metrics"]["pocket:teacher/pocket_charts/pass@2"] == compared["metrics"]["taught/pocket_charts/pass@2"]

@@ -19,6 +19,7 @@ from warmrl.engine.checkpoints import find
 from warmrl.engine.entries import Entries
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
+from warmrl.engine.samples import blocks
 from warmrl.engine.sampling import Sampling, completion_seed
 from warmrl.plugin import local
 from warmrl.plugin.registry import Registry
@@ -62,13 +63,17 @@ def kept(home: Home, name: str) -> list[dict[str, Any]]:
 def numbers(home: Home) -> dict[str, torch.Tensor]:
     """What the base's evaluation keeps of each token."""
     entries = Entries(recipe_file.read(home.recipe), home.path / "store")
-    return load_file(entries.eval_folder("base", "validation") / "tokens.safetensors")
+    found: dict[str, list[torch.Tensor]] = {}
+    for block in (block for draws in entries.draws("base", "validation") for block in blocks(draws.folder)):
+        for name, values in load_file(block.tokens()).items():
+            found.setdefault(name, []).append(values)
+    return {name: torch.cat(values) for name, values in found.items()}
 
 
 def same_numbers(one: Home, two: Home) -> None:
     """Log-probabilities and entropies of the base's samples agree to 1e-5, whoever gave them."""
     found, expected = numbers(one), numbers(two)
-    assert found.keys() == expected.keys() == {"tokens", "logprobs", "entropies"}
+    assert found.keys() == expected.keys() == {"lengths", "ids", "logprobs", "entropies"}
     assert max(float((value - expected[name]).abs().max()) for name, value in found.items()) <= 1e-5
 
 
@@ -152,7 +157,7 @@ def test_dead_in_an_evaluation(undisturbed: Home, tmp_path: Path) -> None:
     found = home(tmp_path, fault="dead", after=1)
     with pytest.raises(ServiceError, match="Finished blocks of the evaluation are kept"):
         found.run()
-    assert len(list(tmp_path.glob("store/*/blocks/*"))) == 1
+    assert len(list(tmp_path.glob("store/*/block-*.jsonl"))) == 1
     goes_on(tmp_path, undisturbed)
 
 

@@ -32,7 +32,7 @@ def findings(folder: Path, *sets: str, rows: list[tuple[str, str]] = ROWS) -> li
 
 def test_rewards_and_graders_that_are_right(tmp_path: Path) -> None:
     (said,) = findings(tmp_path, "reward.math.use=math", "reward.format.use=format", "reward.format.weight=0.1")
-    assert said.startswith("`format`, `math`: tried on 6 problems; gold is right")
+    assert said.startswith("`format`, `geo3k_easyr1`, `math`: tried on 6 problems; gold is right")
 
 
 def test_a_reward_whose_gold_is_wrong_is_named_with_a_row(tmp_path: Path) -> None:
@@ -44,11 +44,11 @@ def test_a_reward_whose_gold_is_wrong_is_named_with_a_row(tmp_path: Path) -> Non
 
 
 def test_a_suite_has_its_own_grader_and_style(tmp_path: Path) -> None:
-    said = findings(tmp_path, "suite.test.grader.use=geo3k_easyr1", "suite.test.style.use=tags")
+    said = findings(tmp_path, "suite.test.grader.use=iou", "suite.test.style.use=tags")
     assert len(said) == 1
-    assert said[0].startswith("WARNING: The grader `geo3k_easyr1` on `suite.test`: the gold answer '3' of `one` scores")
+    assert said[0].startswith("WARNING: The grader `iou` on `suite.test`: the gold answer '3' of `one` scores")
     assert "(3 of 3 problems tried)" in said[0]
-    assert not findings(tmp_path, "suite.test.grader.use=geo3k_easyr1")[0].startswith("WARNING")
+    assert not findings(tmp_path, "suite.test.style.use=tags")[0].startswith("WARNING")
 
 
 LENIENT = """

@@ -76,7 +76,7 @@ def tried(trial: Trial, reward: Reward[Any], problems: Sequence[Problem]) -> lis
     """What is wrong with one reward or grader: each kind of failure with its first row."""
     failures: dict[str, list[str]] = {}
     for at, problem in enumerate(problems):
-        for kind, what in judged(reward, problem, problems[at - 1].gold):
+        for kind, what in judged(reward, problem, problems[at - 1].gold, grader=trial.table.startswith("suite")):
             failures.setdefault(kind, []).append(what)
     return [
         f"WARNING: {trial.name} on `{trial.table}`: {whats[0]} ({len(whats)} of {len(problems)} problems tried)."
@@ -84,16 +84,21 @@ def tried(trial: Trial, reward: Reward[Any], problems: Sequence[Problem]) -> lis
     ]
 
 
-def judged(reward: Reward[Any], problem: Problem, other: str) -> list[tuple[str, str]]:
-    """What is wrong with the scores of one problem: the kind of failure, and the row in words."""
+def judged(reward: Reward[Any], problem: Problem, other: str, *, grader: bool) -> list[tuple[str, str]]:
+    """What is wrong with the scores of one problem: the kind of failure, and the row in words.
+
+    Of a grader the verdict counts: a part of its score may be for a form that another answer style has not.
+    """
     wrong = corrupted(problem.gold)
     if reward.canonical(other) != reward.canonical(problem.gold) and "choices" not in problem.extra:
         wrong.append(other)
     wrong = wrong if reward.reads_gold else []
     wrap = reward.style.wrap
-    right, empty, *rest = reward.score(problem, [wrap("so", problem.gold), "", *(wrap("so", one) for one in wrong)])
+    texts = [wrap("so", problem.gold), "", *(wrap("so", one) for one in wrong)]
+    grades = reward.grade(problem, texts)
+    right, empty, *rest = (one.score for one in grades)
     found = []
-    if right != reward.high:
+    if right != reward.high and not (grader and grades[0].verdict == "right"):
         found.append(
             ("gold", f"the gold answer {problem.gold!r} of `{problem.id}` scores {right:g} of {reward.high:g}")
         )

@@ -101,7 +101,7 @@ def rows_of(report: Mapping[str, Any], checkpoint: str) -> Iterator[list[str]]:
     for row in report["endpoints"]:
         if row["checkpoint"] == checkpoint:
             value, interval = quantity(row["value"], row["unit"]), span(row["low"], row["high"], row["unit"])
-            yield [row["suite"], str(row["n"]), row["metric"], value, interval]
+            yield [row["suite"], str(report["problems"][row["suite"]]), row["metric"], value, interval]
 
 
 def use(facts: Facts) -> list[str]:

@@ -220,7 +220,7 @@ def test_grades_of_options():
     assert [(one.score, one.extracted, one.verdict) for one in rest] == [(0.0, None, "no answer")] * 2
     drawn = grader(mode="official_random").grade(CHOICE, texts)
     assert [one.score for one in drawn] == [1.0, 0.0, 1 / 3, 1 / 3]
-    assert [one.parts["drawn"] for one in drawn] == [0.0, 0.0, 1 / 3, 1 / 3]
+    assert [one.parts.get("drawn", 0.0) for one in drawn] == [0.0, 0.0, 1 / 3, 1 / 3]
     assert [one.verdict for one in drawn] == ["right", "wrong", "no answer", "no answer"]
     dna = [grader(letters=one).grade(CHOICE, ["DNA is shown"])[0].extracted for one in ("lmms_eval", "mmmu")]
     assert dna == ["A", None]

@@ -53,10 +53,16 @@ def compare(
     from warmrl.engine.signals import Stopping
 
     stopping = Stopping()
+    if difference is not None and not difference > 0:
+        from warmrl.domain.errors import UsageError
+
+        raise UsageError(f"`--difference {difference:g}`: a difference to look for is above zero, in points.")
     report = measured(
         targets, metric, suite, recipe, sets, sampling, trained_on, out, stopping, trust_remote_code,
         control=control, force=force,
     )  # fmt: skip
+    if not report:  # not the first process
+        return
     found = endpoints(report) | {"contrasts": report["contrasts"], "methods": report["methods"]}
     if power:
         from warmrl.cli.power import power_rows, show_power

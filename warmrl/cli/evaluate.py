@@ -50,16 +50,23 @@ def evaluate(
     from warmrl.domain.errors import UsageError
     from warmrl.engine import launch, slurm
     from warmrl.engine.run_place import newest_run
-    from warmrl.engine.targets import is_run
+    from warmrl.engine.targets import FILES, is_file, is_run
 
     if samples and target:
         raise UsageError(f"`--samples {samples}` is what is scored; `{target}` has no part in it. Give one of both.")
+    if samples and not is_file(str(samples)):
+        raise UsageError(f"`--samples {samples}`: a file of samples ends in {', '.join(FILES)}; convert or rename it.")
+    source = str(samples or target or newest_run())
+    if is_run(source) and recipe is None and (out or sampling or trained_on):
+        raise UsageError(
+            f"`--out`, `--sampling` and `--trained-on` say nothing of {source}, a run, whose report is in its own folder; "
+            "leave them out, or name one of its checkpoints (`RUN#stage`)."
+        )
     slurm.adopt()
     launch.require(processes)
     if processes and processes > 1 and not launch.launched():
         raise typer.Exit(launch.start(processes, sys.argv[1:], stopping))
     launch.end_with_parent()
-    source = str(samples or target or newest_run())
     with launch.quiet(not launch.is_first()):
         if is_run(source) and recipe is None:
             found = of_run(Path(source), metric or [], suite or [], sets or [], stopping, trust_remote_code)

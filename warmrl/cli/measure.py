@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from warmrl.engine.targets import Target
 
 Metrics = Annotated[list[str] | None, typer.Option("--metric", help="A metric, as pass@16; may be repeated.")]
 Suites = Annotated[
@@ -56,7 +60,8 @@ def measured(
     sources = [one for text in given for one in text.partition("=")[2].split(",") or [text]] + list(given)
     rules = protocol(recipe, sources, suites or [], metrics or [], sets or [])
     targets = targets_of(given, rules)
-    name = name_of([one.label for one in targets])
+    check_control(more.get("control"), targets)
+    name = name_of(targets, out)
     folder = out or home() / name
     claim(folder, name)
     require_space(folder)
@@ -68,27 +73,58 @@ def measured(
         measuring = Measuring(folder, home() / "store", progress, stopping, allow_code, stated, explicit, training)
         if is_first():
             measuring.begin(name, targets)
-        for target in targets:
+        for target in sorted(targets, key=lambda one: not one.is_file):  # what may be refused comes first
             evaluations += measuring.measure(target)
     if not is_first():
         return {}
+    more["domains"] = domains_of(targets, trained_on or [])
     report = measuring.report(targets, evaluations, name=name, settings=interval_of(targets[0]), **more)
     show(report, folder)
     return report | {"folder": str(folder)}
 
 
-def name_of(labels: Sequence[str]) -> str:
-    """What a measurement is called: `eval-A`, `compare-A-B`."""
+def name_of(targets: Sequence[Target], out: Path | None) -> str:
+    """What a measurement is called: `eval-A`, `compare-A-B`; with a hash where others of these names were measured."""
+    import hashlib
     import re
 
-    words = "-".join(["eval" if len(labels) == 1 else "compare", *labels])
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", words)[:100]
+    from warmrl.engine.run_place import home, known_run
+
+    labels, sources = [one.label for one in targets], [one.source for one in targets]
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", "-".join(["eval" if len(labels) == 1 else "compare", *labels]))[:100]
+    known = known_run(out or home() / name).get("targets", [])
+    if known and [one["source"] for one in known] != sources:
+        name += "-" + hashlib.sha256("\0".join(sources).encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return name
+
+
+def check_control(control: str | None, targets: Sequence[Target]) -> None:
+    """Refuse a control that is no target, before anything is drawn. Raises `UsageError`."""
+    from warmrl.domain.errors import UsageError
+
+    known = list(dict.fromkeys(name for one in targets for name in (one.label, one.arm) if name))
+    if control is not None and control not in known:
+        raise UsageError(f"`--control {control}` is neither a target nor an arm; there are: {', '.join(known)}.")
+
+
+def domains_of(targets: Sequence[Target], trained_on: Sequence[str]) -> dict[str, str]:
+    """Which suites are of the datasets that were trained on (`in`) and which are not (`out`); none where nobody says."""
+    import json
+
+    from warmrl.engine.targets import RESOLVED, run_of
+
+    trained = {text.partition("=")[0] for text in trained_on}
+    for run in (run_of(one.source) for one in targets):
+        if run:
+            trained |= {one["use"] for one in json.loads((run / RESOLVED).read_text()).get("data", {}).values()}
+    suites = targets[0].file.recipe.suite
+    return {name: "in" if choice.use in trained else "out" for name, choice in suites.items()} if trained else {}
 
 
 def interval_of(target: Any) -> dict[str, Any]:
     """How intervals are made."""
     table = target.file.recipe.eval
-    return {"level": table.interval, "draws": table.bootstrap, "seed": table.seed}
+    return {"level": table.interval, "draws": table.bootstrap, "seed": table.seed, "method": table.method}
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -147,10 +183,10 @@ def show(report: dict[str, Any], folder: Path) -> None:
     for suite in report["suites"]:
         own = [one for one in report["endpoints"] if one["suite"] == suite]
         names = list(dict.fromkeys(one["metric"] for one in own))
-        table = Table("", *names, title=suite, title_justify="left")
+        table = Table("", *names, title=escape(suite), title_justify="left")
         for label in dict.fromkeys(one["checkpoint"] for one in own):
             cells = {one["metric"]: interval(one) for one in own if one["checkpoint"] == label}
-            table.add_row(label, *(cells.get(name, "") for name in names))
+            table.add_row(escape(label), *(cells.get(name, "") for name in names))
         console.print(table)
     for sentence in [one["text"] for one in report["answer"]][:4] + report["findings"]:
         console.print(sentence, highlight=False, markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 HEADS = ("metric", "to find", "can show now", "problems", "samples", "seeds")
@@ -12,11 +13,8 @@ HEADS = ("metric", "to find", "can show now", "problems", "samples", "seeds")
 
 def power_rows(report: dict[str, Any], points: float | None) -> list[dict[str, Any]]:
     """A row for each contrast; `points` is a difference in points (hundredths of a share)."""
-    from warmrl.domain.errors import UsageError
     from warmrl.report.sizes import sizes
 
-    if points is not None and not points > 0:
-        raise UsageError(f"`--difference {points:g}`: a difference to look for is above zero, in points.")
     return sizes(report, None if points is None else points / 100)
 
 
@@ -26,7 +24,7 @@ def show_power(rows: list[dict[str, Any]]) -> None:
     for one in rows:
         title = f"{one['from']} → {one['to']} on {one['suite']}, {one['claim']}: what a difference needs (80 % power)"
         if title not in tables:
-            tables[title] = Table(*HEADS, title=title, title_justify="left")
+            tables[title] = Table(*HEADS, title=escape(title), title_justify="left")
         shown = [amount(one[name], one["unit"]) for name in ("wanted", "detectable")]
         needed = [needs(one, name) for name in ("problems", "samples", "seeds")]
         tables[title].add_row(one["metric"], *shown, *needed)

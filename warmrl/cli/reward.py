@@ -95,7 +95,7 @@ def rows_of(file: Path) -> list[tuple[Problem, str]]:
     from warmrl.domain.errors import UsageError
 
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:

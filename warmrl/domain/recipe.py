@@ -53,6 +53,9 @@ class EvalTable(Config):
     """Its own seed: one base evaluation serves every seed of a study."""
     interval: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Confidence level of intervals over problems."""
+    method: Literal["bca", "percentile", "t", "wilson"] = "bca"
+    """How intervals are made: the bootstrap's BCa (Efron 1987) or percentiles, Student's t, or Wilson's for right or wrong
+    on few problems."""
     bootstrap: Annotated[int, Field(ge=200)] = 10_000
     """Bootstrap draws of an interval (BCa)."""
 

@@ -61,6 +61,12 @@ def with_base(source: Source, registry: Registry) -> Source:
             f"{folder} holds adapters that cannot be used: they are `adapter_model.safetensors`, and {ADAPTER} names "
             "their model as `base_model_name_or_path`. Export or save them again."
         )
+    there = locate(named, registry)
+    if there is not None and (there / ADAPTER).is_file():
+        raise UsageError(
+            f"{folder} holds adapters on adapters ({named}), of which only the outer ones would be merged. Merge the "
+            "inner ones into their model first, and give that as `base_model_name_or_path`."
+        )
     base = find(named, revision, registry)
     fingerprint = hashlib.sha256(f"{base.fingerprint}\0{source.fingerprint}".encode()).hexdigest()
     return Source(base.path, base.revision, fingerprint, str(folder))

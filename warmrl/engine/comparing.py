@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from warmrl.engine.launch import is_first
 from warmrl.engine.overlap import overlap
 from warmrl.engine.progress import Progress
 from warmrl.engine.run_folder import RunFolder, environment, keep_scores
-from warmrl.engine.run_place import RUN_FILE
+from warmrl.engine.run_place import RUN_FILE, known_run
 from warmrl.engine.samples import DESCRIPTION, Block, Draws, blocks, write_rows
 from warmrl.engine.scores import metric_of
 from warmrl.engine.storage import canonical, sha256, write_json
@@ -57,6 +58,7 @@ class Measuring:
         """Say whose folder it is, before anything is drawn."""
         shown = [{"label": t.label, "source": t.source, "arm": t.arm, "seed": t.seed} for t in targets]
         own = [os.path.relpath(one, self.folder) for one in self._own]
+        own = sorted({*own, *known_run(self.folder).get("entries", [])})  # what was made before stays its own
         about = {"name": name, "state": "running", "stages": {}, "entries": own, "targets": shown}
         write_json(self.folder / RUN_FILE, about)
 
@@ -71,6 +73,9 @@ class Measuring:
     def of_checkpoint(self, target: Target, entries: Entries) -> list[dict[str, Any]]:
         """A model's answers to every suite of the protocol."""
         entries.check_models()
+        if is_first():
+            drawn = [one.folder for name in entries.file.recipe.suite for one in entries.draws("base", name)]
+            self.own(*drawn)
         experiment = Experiment(
             entries, RunFolder(self.folder), Labelled(self.progress, target.label), self.stopping, self.allow_code
         )
@@ -78,7 +83,6 @@ class Measuring:
         out = []
         for name in entries.file.recipe.suite if is_first() else ():
             draws = entries.draws("base", name)
-            self._own += [one.folder for one in draws]
             metrics, registry = entries.file.recipe.eval.metrics, entries.file.registry
             out.append(keep_scores(self.place(target, name), entries.suite(name), draws, metrics, registry))
         return out
@@ -92,9 +96,9 @@ class Measuring:
                 f"({', '.join(names)}); say which with `--suite`."
             )
         suite = entries.suite(names[0])
-        draws, findings = taken_in(Path(target.source), suite, self.store, self.sampling)
+        draws, fewest, findings = taken_in(Path(target.source), suite, self.store, self.sampling)
         self.findings += [f"`{target.label}`: {one}" for one in findings]
-        self._own.append(draws.folder)
+        self.own(draws.folder)
         graders = Graders(entries.file.registry, self.store)
         try:
             work = lacking(draws, suite, entries.file.registry)
@@ -104,10 +108,10 @@ class Measuring:
             )  # fmt: skip
         finally:
             graders.close()
-        metrics = self.fitting(target, draws)
+        metrics = self.fitting(target, draws, fewest)
         return [keep_scores(self.place(target, suite.name), suite, [draws], metrics, entries.file.registry)]
 
-    def fitting(self, target: Target, draws: Draws) -> list[str]:
+    def fitting(self, target: Target, draws: Draws, fewest: int) -> list[str]:
         """The metrics that a file's samples can say something of: of their kind, with a k that they reach.
 
         A k that somebody asked for and that they do not reach stays, and is refused where it is measured.
@@ -117,9 +121,16 @@ class Measuring:
             metric = metric_of(text, target.file.registry)
             if metric.reads != draws.kind:
                 self.findings.append(f"`{target.label}` has no {metric.reads} answers, which `{text}` reads.")
-            elif not metric.takes_k or self.explicit or metric.k <= draws.count:
+            elif not metric.takes_k or self.explicit or metric.k <= fewest:
                 out.append(text)
         return out
+
+    def own(self, *folders: Path) -> None:
+        """Say that entries of the store are this measurement's (`warmrl runs prune` asks), before they are filled."""
+        self._own += folders
+        known = known_run(self.folder)
+        entries = sorted({*known.get("entries", []), *(os.path.relpath(one, self.folder) for one in folders)})
+        write_json(self.folder / RUN_FILE, known | {"entries": entries})
 
     def place(self, target: Target, suite: str) -> Path:
         """Where a target's answers to a suite are shown."""
@@ -170,17 +181,21 @@ class Labelled(Progress):
         self.progress.say(sentence)
 
 
-def taken_in(file: Path, suite: Suite, store: Path, stated: Mapping[str, Any]) -> tuple[Draws, list[str]]:
-    """Another tool's samples as blocks of the store, and what is worth saying of them. Raises `UsageError`."""
+def taken_in(file: Path, suite: Suite, store: Path, stated: Mapping[str, Any]) -> tuple[Draws, int, list[str]]:
+    """Another tool's samples as blocks of the store, the fewest that a problem has, and what is worth saying of them.
+
+    Samples are counted from 0 for each problem, whatever numbers the file gives them. Raises `UsageError`.
+    """
     known = foreign_samples.Suite(suite.name, list(suite.problems.values()), suite.revision, suite.prompts)
     found = foreign_samples.read(file, known, stated)
     name = hashlib.sha256(canonical([sha256(file), suite.revision, dict(stated)]).encode()).hexdigest()[:20]
     folder = store / f"samples-{name}"
+    seen: Counter[str] = Counter()
     rows = [
         {
             "problem": one.problem,
             "prompt": suite.prompts[one.problem],
-            "index": one.index,
+            "index": counted(seen, one.problem),
             "completion": one.completion,
             "finish": one.finish,
             "tokens": one.tokens,
@@ -195,7 +210,13 @@ def taken_in(file: Path, suite: Suite, store: Path, stated: Mapping[str, Any]) -
         block = Block(folder / f"block-{start:016x}.jsonl")
         if not block.file.exists():
             write_rows(block.file, rows[start : start + KEPT])
-    count = max(one.index for one in found.samples) + 1
+    count, fewest = max(seen.values()), min(seen.values())
     temperature = 0.0 if found.kind == "greedy" else float(found.sampling.get("temperature", 1.0))
     draws = Draws(found.kind, folder, count, temperature, 1.0, 0, 0, KEPT)
-    return draws, list(found.findings)
+    return draws, fewest, list(found.findings)
+
+
+def counted(seen: Counter[str], name: str) -> int:
+    """How many of this name came before."""
+    seen[name] += 1
+    return seen[name] - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from warmrl.engine.passes import fill
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.randomness import seed_of
-from warmrl.engine.samples import Block, Cell, Draws, block_for, blocks, missing, write_rows
+from warmrl.engine.samples import Block, Cell, Draws, block_for, lacking_extras, missing, write_rows
 from warmrl.engine.sampling import Sampling
 from warmrl.engine.storage import storing, sync
 from warmrl.engine.suites import Suite, asked
@@ -56,11 +57,7 @@ class Evaluation:
 
     def add_extras(self, policy: Policy) -> None:
         """Per-token numbers that a metric reads, for blocks that lack them and have their tokens' ids."""
-        lacking = [
-            block
-            for block in blocks(self.draws.folder)
-            if block.tokens().exists() and any(not block.added(name).exists() for name in self.draws.extras)
-        ]
+        lacking = lacking_extras(self.draws, self.suite)
         with policy.gathered():  # each process has blocks of its own
             self.each(self.processes.agree(lacking), lambda block: self.score(block, policy))
 
@@ -122,11 +119,12 @@ class Evaluation:
         kept = load_file(block.tokens())
         parts = [kept[name].split(kept["lengths"].tolist()) for name in ("ids", "logprobs", "entropies")]
         groups: dict[str, Group] = {}
-        completions = []
+        completions: list[Completion | None] = []
         for one, ids, logprobs, entropies in zip(block.rows, *parts, strict=True):
             problem = self.suite.problems.get(one["problem"])
             if problem is None or self.suite.prompts[problem.id] != one["prompt"]:
-                return  # of another revision of the suite: nothing reads it
+                completions.append(None)  # of another revision of the suite, or beyond its limit: nothing reads it
+                continue
             group = groups.setdefault(problem.id, Group(problem, [], (asked(problem, self.suite.style),)))
             completion = Completion(tuple(ids.tolist()), one["completion"], finish=one["finish"])
             completion.logprobs, completion.entropies = tuple(logprobs.tolist()), tuple(entropies.tolist())
@@ -134,7 +132,9 @@ class Evaluation:
             group.completions.append(completion)
         self.fill(policy, list(groups.values()))
         for name in self.draws.extras:
-            save({name: joined([one.signals[name] for one in completions])}, block.added(name))
+            unknown = [(math.nan,) * length for length in kept["lengths"].tolist()]
+            numbers = [gap if one is None else one.signals[name] for one, gap in zip(completions, unknown, strict=True)]
+            save({name: joined(numbers)}, block.added(name))
 
 
 def row(problem: str, prompt: str, index: int, one: Completion) -> dict[str, Any]:

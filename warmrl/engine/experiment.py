@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -186,7 +186,9 @@ class Experiment:
         if work:
             world, rank = (self.workshop.processes.world, self.workshop.processes.rank) if launched() else (1, 0)
             on_block = partial(self.progress.evaluating, checkpoint, f"{suite.name} ({draws.kind}, graded)")
-            self.graders.grade(work[rank::world], suite, self.stopping, on_block)
+            alone = self.workshop.processes.together() if launched() else nullcontext()
+            with alone:  # on leaving, every process has written its share: the first one reads them all
+                self.graders.grade(work[rank::world], suite, self.stopping, on_block)
 
     @contextmanager
     def locked(self, folder: Path) -> Iterator[None]:

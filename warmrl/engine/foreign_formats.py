@@ -141,7 +141,7 @@ def outputs(row: Row) -> Iterator[Given]:
     """vLLM's `RequestOutput` as JSON. Its requests are numbered from 0 unless their maker named them."""
     values = row.values
     name = identity(row, "request_id", values.get("request_id", row.number - 1))
-    several = values["outputs"]
+    several = values.get("outputs")
     if not isinstance(several, list) or not several:
         raise UsageError(f"{row}: `outputs` of the request `{name}` holds no completion. Run it again.")
     for place, one in enumerate(several):
@@ -189,7 +189,8 @@ def logged(row: Row) -> Iterator[Given]:
             "a task that compares likelihoods has none to score. Run a task of the kind `generate_until`."
         )
     counts = values.get("token_counts")
-    tokens = counts[0].get("output_tokens") if isinstance(counts, list) and counts and counts[0] else None
+    first = counts[0] if isinstance(counts, list) and counts else None
+    tokens = first.get("output_tokens") if isinstance(first, dict) else None
     for place, one in enumerate(several):
         yield Given(
             row,

@@ -17,6 +17,7 @@ from warmrl.domain.errors import UsageError
 from warmrl.domain.problem import Problem, Text
 from warmrl.engine.foreign_formats import OWN, Given, recognise
 from warmrl.engine.foreign_rows import rows_of
+from warmrl.engine.storage import canonical
 
 SHOWN = 5
 AGREE = 0.5
@@ -284,7 +285,11 @@ def same_settings(file: Path, found: Sequence[Given], stated: Mapping[str, Any])
                 f"{file} mixes sampling settings: rows {first.row.number} and {one.row.number} have {differing}. "
                 "Scores of samples drawn differently are no one number; write a file for each."
             )
-    out = {**settings, **stated}
+    out = {key: value for key, value in {**settings, **stated}.items() if value is not None}
+    try:
+        canonical(out).encode()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{file}: `sampling` is nothing that JSON can hold ({error}); mend it.") from None
     warm = out.get("temperature")
     if warm is not None and (isinstance(warm, bool) or not isinstance(warm, int | float) or not 0 <= warm < 1e6):
         raise UsageError(f"{file}: `temperature` is {warm!r:.40}; it is a number from 0 on (0: greedy).")

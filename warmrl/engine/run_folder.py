@@ -166,7 +166,7 @@ def keep_scores(
     write_text(here / SAMPLES, "".join(lines))
     write_json(here / "scores.json", found)
     write_json(here / DESCRIPTION, {names[kind]: block for kind, block in blocks.items()})
-    return found | {"settings": {"samples": draws[-1].count, **blocks[draws[-1].kind]}}
+    return found | {"settings": {**blocks[draws[-1].kind], "samples": draws[-1].count}}
 
 
 def resolved(entries: Entries) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def versions(known: Mapping[str, Any]) -> dict[str, str]:
     before = known.get("versions", {})
     now = {name: installed(name) for name in ("torch", "transformers", "warmrl")}
     return {
-        name: version if before.get(name, version) == version else f"{before[name]}, {version}"
+        name: ", ".join(dict.fromkeys([*before.get(name, version).split(", "), version]))
         for name, version in now.items()
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,14 +79,26 @@ class Block:
         """The sum of a per-token number over each answer; None where it was never made."""
         if not self.added(name).exists():
             return [None] * len(self.rows)
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        values, at = load_file(self.added(name))[name].astype(float), 0
+        try:
+            values, at = load_file(self.added(name))[name].astype(float), 0
+        except (SafetensorError, KeyError) as error:
+            raise StorageError(
+                f"{self.added(name)} is damaged ({error}); remove it, and the same command makes it again."
+            ) from None
         out: list[float | None] = []
         for row in self.rows:
-            out.append(float(values[at : at + row["tokens"]].sum()))
+            total = float(values[at : at + row["tokens"]].sum())
+            out.append(None if math.isnan(total) else total)
             at += row["tokens"]
         return out
+
+    def lacks(self, name: str, suite: Suite) -> bool:
+        """Whether a number of an answer that the suite wants was not made; of other problems' none can be."""
+        wanted = (suite.prompts.get(row["problem"]) == row["prompt"] for row in self.rows)
+        return any(want and one is None for want, one in zip(wanted, self.sums(name), strict=True))
 
 
 def blocks(folder: Path) -> list[Block]:
@@ -93,32 +106,51 @@ def blocks(folder: Path) -> list[Block]:
     return [Block(file) for file in sorted(folder.glob("block-*.jsonl"))]
 
 
-def count_there(folder: Path) -> dict[tuple[str, str], int]:
-    """How many answers there are, by problem id and prompt."""
-    found: dict[tuple[str, str], int] = {}
+def there(folder: Path) -> dict[tuple[str, str], set[int]]:
+    """The indices of the answers that are there, by problem id and prompt."""
+    found: dict[tuple[str, str], set[int]] = {}
     for block in blocks(folder):
         for row in block.rows:
-            key = (row["problem"], row["prompt"])
-            found[key] = found.get(key, 0) + 1
+            found.setdefault((row["problem"], row["prompt"]), set()).add(row["index"])
     return found
+
+
+def gaps(name: str, have: set[int], count: int) -> Iterator[Cell]:
+    """Runs of indices below `count` that a problem lacks: a block that was removed leaves one before the others."""
+    start = None
+    for index in range(count + 1):
+        lacks = index < count and index not in have
+        if lacks and start is None:
+            start = index
+        elif not lacks and start is not None:
+            yield name, start, index
+            start = None
 
 
 def missing(draws: Draws, suite: Suite) -> list[list[Cell]]:
     """What has still to be drawn, in fixed blocks of problems; a block of which nothing is missing is left out."""
-    there, names = count_there(draws.folder), list(suite.problems)
+    kept, names = there(draws.folder), list(suite.problems)
     out = []
     for start in range(0, len(names), draws.block_size):
         own = names[start : start + draws.block_size]
-        have = {name: there.get((name, suite.prompts[name]), 0) for name in own}
-        if cells := [(name, have[name], draws.count) for name in own if have[name] < draws.count]:
+        have = {name: kept.get((name, suite.prompts[name]), set()) for name in own}
+        if cells := [cell for name in own for cell in gaps(name, have[name], draws.count)]:
             out.append(cells)
     return out
 
 
 def incomplete(draws: Draws, suite: Suite) -> bool:
     """Whether an answer is missing, or a number of its tokens that a metric reads and that can be had."""
-    there = (block for block in blocks(draws.folder) if block.tokens().exists())
-    return bool(missing(draws, suite)) or any(not b.added(name).exists() for b in there for name in draws.extras)
+    return bool(missing(draws, suite) or lacking_extras(draws, suite))
+
+
+def lacking_extras(draws: Draws, suite: Suite) -> list[Block]:
+    """The blocks with tokens' ids that lack a number which a metric reads, of an answer that the suite still wants."""
+    return [
+        block
+        for block in blocks(draws.folder)
+        if block.tokens().exists() and any(block.lacks(name, suite) for name in draws.extras)
+    ]
 
 
 def block_for(folder: Path, cells: Iterable[Cell], prompts: Mapping[str, str]) -> Block:

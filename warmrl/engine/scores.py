@@ -73,18 +73,19 @@ def opinions(draws: Sequence[Draws], suite: Suite, registry: Registry) -> Opinio
     if second is None:
         return Opinions(label(first), None, 0, 0, None)
     compared = differing = 0
-    total = 0.0
+    total = weight = 0.0
     for one in draws:
         pairs: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
-        for block, place, _ in answers(one, suite):
+        for block, place, row in answers(one, suite):
             if block.hash not in pairs:
                 keys = [grades_key(choice, suite, registry) for choice in (first, second)]
                 pairs[block.hash] = (block.graded(keys[0]), block.graded(keys[1]))
             left, right = (rows[place] for rows in pairs[block.hash])
             compared += 1
             differing += (left["verdict"] == "right") != (right["verdict"] == "right")
-            total += right["score"]
-    return Opinions(label(first), label(second), compared, differing, total / compared if compared else None)
+            weight += suite.problems[row["problem"]].weight
+            total += right["score"] * suite.problems[row["problem"]].weight
+    return Opinions(label(first), label(second), compared, differing, total / weight if weight else None)
 
 
 def label(choice: Any) -> str:
@@ -100,13 +101,14 @@ def metric_of(text: str, registry: Registry) -> Metric[Any]:
     return registration.load()(registration.config(), name)
 
 
-def measure(samples: Samples, metrics: Sequence[str], suite: Suite, registry: Registry) -> dict[str, Any]:
-    """Each metric's value, weight and cluster for every problem of the suite, by id.
+def measure(
+    samples: Samples, metrics: Sequence[str], suite: Suite, names: Sequence[str], registry: Registry
+) -> dict[str, Any]:
+    """Each metric's value, weight and cluster for these problems of the suite.
 
     Raises `UsageError` where a problem has too few samples for it.
     """
     out: dict[str, Any] = {}
-    names = sorted(suite.problems)
     for text in metrics:
         metric = metric_of(text, registry)
         own = samples[metric.reads]
@@ -135,7 +137,8 @@ def record(
 ) -> tuple[dict[str, Any], Samples]:
     """What a report is told of one evaluation (`report.build`), apart from whose it is; and the samples themselves."""
     samples = read_samples(draws, suite, registry)
-    names = sorted(suite.problems)
+    # A file of another tool may have no answer to some problems: those are none of its evaluation's.
+    names = sorted(name for name in suite.problems if any(name in own for own in samples.values()))
     drawn = samples["sampled"]
     everything = [one for kind in samples.values() for own in kind.values() for one in own]
     clusters = [suite.problems[name].cluster for name in names]
@@ -143,7 +146,7 @@ def record(
         "suite": suite.name,
         "problems": names,
         "clusters": [one or name for one, name in zip(clusters, names, strict=True)] if any(clusters) else None,
-        "metrics": measure(samples, metrics, suite, registry),
+        "metrics": measure(samples, metrics, suite, names, registry),
         "revision": suite.revision,
         "graders": opinions(draws, suite, registry).table(),
         "counts": {
@@ -154,6 +157,9 @@ def record(
         },
         "notes": list(suite.dataset.notes()),
     }
+    weights = [suite.problems[name].weight for name in names]
+    if set(weights) != {1.0}:
+        found["weights"] = weights
     if drawn and all(name in drawn for name in names):
         found["right"] = [sum(one.right for one in drawn[name]) for name in names]
         found["n"] = [len(drawn[name]) for name in names]

@@ -7,6 +7,7 @@ another `model.path`. So its answers have the same place in the store, whichever
 from __future__ import annotations
 
 import json
+import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,17 +90,18 @@ def protocol(
         whole = recipe_file.merged(path)[1]
     table: dict[str, Any] = {key: value for key, value in whole.items() if key not in TRAINING}
     table.setdefault("answer", {"use": "boxed"})
-    evaluation = {key: value for key, value in table.get("eval", {}).items() if key != "at"}
+    evaluation = {key: value for key, value in part(table, "eval").items() if key != "at"}
     if suites:
-        table["suite"] = dict(suite_table(text, table.get("suite", {})) for text in suites)
+        table["suite"] = dict(suite_table(text, part(table, "suite")) for text in suites)
     if not table.get("suite"):
         raise UsageError("Nothing says what to measure it on: give `--suite NAME=PATH`, or `--recipe` with suites.")
     table["eval"] = evaluation | ({"metrics": list(metrics)} if metrics else {})
     for assignment in sets:
         recipe_file.assign(table, assignment)
+    part(table, "eval")
     stated = any(one.startswith("eval.samples") for one in sets)
     if stated and not (recipe or run or metrics):
-        table["eval"]["metrics"] = [one for one in PROBES if most_k([one]) <= table["eval"]["samples"]]
+        table["eval"]["metrics"] = [one for one in PROBES if most_k([one]) <= whole_number(table["eval"]["samples"])]
     enough_samples(table, stated=stated)
     return Protocol(path, table)
 
@@ -115,9 +117,23 @@ def suite_table(text: str, known: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def enough_samples(table: dict[str, Any], *, stated: bool) -> None:
     """Draw as many samples as the largest k of a metric needs, unless somebody said how many."""
-    most = most_k(table["eval"].get("metrics", []))
-    if not stated and most > table["eval"].get("samples", 16):
+    named = table["eval"].get("metrics", [])
+    most = most_k(named if isinstance(named, list) else [])
+    if not stated and most > whole_number(table["eval"].get("samples", 16)):
         table["eval"]["samples"] = most
+
+
+def part(table: dict[str, Any], name: str) -> dict[str, Any]:
+    """A table of a recipe. Raises `UsageError` when it is none."""
+    found = table.get(name, {})
+    if not isinstance(found, dict):
+        raise UsageError(f"`{name}` is {found!r:.80}; it is a table of a recipe.")
+    return found
+
+
+def whole_number(value: Any) -> int:
+    """A number of samples as it was given; what is none is refused where the recipe is checked."""
+    return value if isinstance(value, int) else 0
 
 
 def most_k(metrics: Sequence[str]) -> int:
@@ -131,10 +147,10 @@ def model_of(source: str) -> dict[str, Any]:
     run = run_of(source)
     if run is None:
         name, at, revision = source.partition("@")
-        hub = at and "#" not in source and not Path(source).exists()
+        hub = at and "#" not in source and not there(source)
         return {"path": name, "revision": revision} if hub else {"path": source}
     table = json.loads((run / RESOLVED).read_text())
-    stage = source[len(str(run)) + 1 :] if "#" in source and not is_run(source) else end_of(run)
+    stage = end_of(run) if is_run(source) else source.rpartition("#")[2]
     if stage == "base":
         return {key: table["model"][key] for key in ("path", "revision") if key in table["model"]}
     return {"path": f"{run}#{stage}"}
@@ -154,10 +170,11 @@ def targets_of(given: Sequence[str], protocol: Protocol) -> list[Target]:
     out: list[Target] = []
     for text in given:
         name, equals, rest = text.partition("=")
-        if not equals or Path(text).exists():
+        if not equals or there(text):
             name, sources = "", [text]
         else:
             sources = rest.split(",")
+            refuse_copies(name, sources)
         for number, source in enumerate(sources, 1):
             label = (name if len(sources) == 1 else f"{name}/{number}") if name else short(source, given)
             file = protocol.of(source, {"path": source} if is_file(source) else model_of(source))
@@ -171,6 +188,23 @@ def targets_of(given: Sequence[str], protocol: Protocol) -> list[Target]:
     if twice:
         raise UsageError(f"Two targets are called `{twice[0]}`; name them: `NAME=TARGET`.")
     return out
+
+
+def refuse_copies(name: str, sources: Sequence[str]) -> None:
+    """Refuse the seeds of an arm that are one and the same, or nothing. Raises `UsageError`."""
+    found = [os.path.normpath(source) for source in sources]
+    twice = next((one for one in found if found.count(one) > 1), None)
+    if twice is not None or not all(sources):
+        what = f"`{twice}` stands in it twice" if twice else "one of its targets is empty"
+        raise UsageError(f"The arm `{name}` is made of runs with different seeds, and {what}.")
+
+
+def there(path: str) -> bool:
+    """Whether a file or folder of that name exists."""
+    try:
+        return Path(path).exists()
+    except OSError:  # too long for a name
+        return False
 
 
 def short(source: str, given: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from warmrl.stats.power import (
     spread_of_methods,
 )
 
-MEANS = ("pass@1", "avg@")
+MEANS = re.compile(r"pass@1|avg@[0-9]+")
 """Metrics that are means of samples, so that more samples of each problem make them more exact."""
 FEWEST_SEEDS = 3
 
@@ -146,7 +147,7 @@ def sampling_noise(
 ) -> tuple[tuple[Any, Any], tuple[int, int]]:
     """One sample's variance on each side, problem by problem, and samples of each; 0 for what is no mean of them."""
     counts = [min(side.get("n") or [1]) for side in pair]
-    if not metric.startswith(MEANS) or min(counts) < 2 or any(max(side["n"]) != min(side["n"]) for side in pair):
+    if not MEANS.fullmatch(metric) or min(counts) < 2 or any(max(side["n"]) != min(side["n"]) for side in pair):
         return (0.0, 0.0), (1, 1)
     noise = []
     for side, count in zip(pair, counts, strict=True):

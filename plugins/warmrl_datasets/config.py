@@ -128,7 +128,11 @@ class MegaBenchConfig(HubConfig):
     graded by `mega_bench` in the style `free`, unless the table says otherwise.
     """
 
-    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {"grader": {"use": "mega_bench"}, "style": {"use": "free"}}
+    official: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "grader": {"use": "mega_bench"},
+        "second_opinion": {"use": "mega_bench"},  # its rules are its own: another grader has no opinion of them
+        "style": {"use": "free"},
+    }
 
     split: Literal["test"] = "test"
     """The one there is."""

@@ -96,7 +96,36 @@ def test_a_file_of_samples_beside_a_checkpoint(compared: dict, home: Path) -> No
     assert any("temperature" in one or "max_tokens" in one or "sampl" in one for one in forced["findings"])
 
 
+def test_a_file_that_lacks_problems_is_no_match(compared: dict, home: Path) -> None:
+    """Without the hardest problems everybody is better."""
+    folder = Path(compared["report"]).parent / "evaluations" / "taught.pocket_charts"
+    rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    lines = [
+        {key: row[key] for key in ("problem", "index", "completion")} | {"sampling": {"temperature": 1.0}}
+        for row in rows
+    ]
+    left_out = rows[0]["problem"]
+    for name, kept in (("whole", lines), ("part", [line for line in lines if line["problem"] != left_out])):
+        (home / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
+    files = [str(home / "whole.jsonl"), str(home / "part.jsonl")]
+    with pytest.raises(UsageError, match=left_out):
+        warmrl("compare", *files, *SUITE, "--metric", "pass@2")
+    assert not (home / "runs" / "compare-whole_jsonl-part_jsonl").exists()
+    assert warmrl("compare", *files, *SUITE, "--metric", "pass@2", "--force")["contrasts"][0]["n"] > 0
+    with pytest.raises(UsageError, match="stands in it twice"):
+        warmrl("compare", f"a={files[0]},{files[0]},{files[0]}", f"b={files[1]}", *SUITE)
+
+
+def test_a_refusal_spoils_nothing(compared: dict, home: Path) -> None:
+    run = Path(compared["report"]).parent / "run.json"
+    before = run.read_text()
+    with pytest.raises(UsageError):
+        warmrl("compare", "pocket:base", "taught=pocket:teacher", *SUITE, *METRICS, "--trained-on", "files=nowhere")
+    assert run.read_text() == before and json.loads(before)["state"] == "finished"
+
+
 REFUSED = {
+    "the training split": (["eval", "pocket:base", "--suite", "pocket_charts"], "training data"),
     "no checkpoint": (["eval", "no/such/place/at/all", *SUITE], "no folder"),
     "an empty folder": (["eval", "EMPTY", *SUITE], "no .safetensors"),
     "no suite": (["eval", "pocket:base"], "--suite"),

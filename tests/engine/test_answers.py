@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import stop_after
 
-from warmrl.domain.errors import Interrupted
+from warmrl.domain.errors import Interrupted, StorageError
 from warmrl.engine import recipe_file
 from warmrl.engine.entries import Entries
 from warmrl.engine.experiment import Experiment
@@ -111,6 +111,19 @@ def test_killed_five_times(whole: Path, tmp_path: Path) -> None:
         kept = now
     made, found = run(tmp_path)
     assert made and found == expected
+
+
+def test_a_block_that_was_lost_is_made_again(tmp_path: Path) -> None:
+    """The first two samples of some problems are gone, and the later ones stay."""
+    _, expected = run(tmp_path, ["eval.samples=4"])
+    block = next(one for one in (tmp_path / "store").glob("*/block-*.jsonl") if one.read_text().count("\n") == 16)
+    content = block.read_bytes()
+    block.unlink()
+    made, found = run(tmp_path, ["eval.samples=4"])
+    assert made.count("charts (sampled)") == 1 and found == expected and block.read_bytes() == content
+    block.write_text("{")
+    with pytest.raises(StorageError, match="damaged"):
+        run(tmp_path, ["eval.samples=4"])
 
 
 def test_another_question_is_asked_again(whole: Path) -> None:

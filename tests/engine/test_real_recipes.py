@@ -87,7 +87,10 @@ def models(place: Place) -> Path:
     return write_qwen2_5_vl(place.path / "student")
 
 
-RIGHT = "`format`, `geo3k_easyr1`, `math`, `mathvista`: tried on 22 problems; gold is right, empty and corrupted answers are not."
+RIGHT = (
+    "`format`, `geo3k_easyr1`, `math`, `mathvista`: tried on 22 problems; gold is right, empty and corrupted answers "
+    "are not."
+)
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)

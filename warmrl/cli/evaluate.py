@@ -59,8 +59,8 @@ def evaluate(
     source = str(samples or target or newest_run())
     if is_run(source) and recipe is None and (out or sampling or trained_on):
         raise UsageError(
-            f"`--out`, `--sampling` and `--trained-on` say nothing of {source}, a run, whose report is in its own folder; "
-            "leave them out, or name one of its checkpoints (`RUN#stage`)."
+            f"`--out`, `--sampling` and `--trained-on` say nothing of {source}, a run, whose report is in its own "
+            "folder; leave them out, or name one of its checkpoints (`RUN#stage`)."
         )
     slurm.adopt()
     launch.require(processes)

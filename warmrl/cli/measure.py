@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 Metrics = Annotated[list[str] | None, typer.Option("--metric", help="A metric, as pass@16; may be repeated.")]
 Suites = Annotated[
     list[str] | None,
-    typer.Option("--suite", metavar="NAME[=PATH]", help="A suite: of the recipe, or a dataset; may be repeated."),
+    typer.Option(
+        "--suite", metavar="NAME[:SPLIT][=PATH]", help="A suite: of the recipe, or a dataset; may be repeated."
+    ),
 ]
 RecipeFrom = Annotated[
     Path | None, typer.Option("--recipe", metavar="FILE", help="Take suites, prompts and sampling from this recipe.")
@@ -53,7 +56,7 @@ def measured(
     from warmrl.cli.display import progress_for
     from warmrl.engine.comparing import Measuring
     from warmrl.engine.launch import is_first
-    from warmrl.engine.run_place import claim, home
+    from warmrl.engine.run_place import claim, home, known_run
     from warmrl.engine.storage import require_space
     from warmrl.engine.targets import PROBES, protocol, targets_of
 
@@ -68,19 +71,40 @@ def measured(
     training = [dataset_of(text, targets[0].file.registry) for text in trained_on or []]
     explicit = bool(metrics) or rules.table["eval"].get("metrics") != PROBES
     stated = dict(setting(text) for text in sampling or [])
-    evaluations = []
-    with progress_for() as progress:
+    evaluations: list[dict[str, Any]] = []
+    before = (folder.exists(), known_run(folder))
+    with progress_for() as progress, put_back(folder, *before):
         measuring = Measuring(folder, home() / "store", progress, stopping, allow_code, stated, explicit, training)
         if is_first():
             measuring.begin(name, targets)
         for target in sorted(targets, key=lambda one: not one.is_file):  # what may be refused comes first
             evaluations += measuring.measure(target)
-    if not is_first():
-        return {}
-    more["domains"] = domains_of(targets, trained_on or [])
-    report = measuring.report(targets, evaluations, name=name, settings=interval_of(targets[0]), **more)
+        if not is_first():
+            return {}
+        more["domains"] = domains_of(targets, trained_on or [])
+        report = measuring.report(targets, evaluations, name=name, settings=interval_of(targets[0]), **more)
     show(report, folder)
     return report | {"folder": str(folder)}
+
+
+@contextmanager
+def put_back(folder: Path, existed: bool, known: dict[str, Any]) -> Iterator[None]:
+    """After a refusal the folder is as it was: what a person wrote wrongly leaves nothing, and spoils nothing."""
+    import shutil
+
+    from warmrl.domain.errors import UsageError
+    from warmrl.engine.launch import is_first
+    from warmrl.engine.run_place import RUN_FILE
+    from warmrl.engine.storage import write_json
+
+    try:
+        yield
+    except UsageError:
+        if is_first() and existed and known:
+            write_json(folder / RUN_FILE, known)
+        elif is_first() and not existed:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def name_of(targets: Sequence[Target], out: Path | None) -> str:
@@ -92,9 +116,11 @@ def name_of(targets: Sequence[Target], out: Path | None) -> str:
 
     labels, sources = [one.label for one in targets], [one.source for one in targets]
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", "-".join(["eval" if len(labels) == 1 else "compare", *labels]))[:100]
-    known = known_run(out or home() / name).get("targets", [])
-    if known and [one["source"] for one in known] != sources:
-        name += "-" + hashlib.sha256("\0".join(sources).encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    suites = list(targets[0].file.recipe.suite)
+    known = known_run(out or home() / name)
+    if known.get("targets") and ([one["source"] for one in known["targets"]], known.get("suites")) != (sources, suites):
+        named = "\0".join([*sources, "", *suites])
+        name += "-" + hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return name
 
 
@@ -108,7 +134,7 @@ def check_control(control: str | None, targets: Sequence[Target]) -> None:
 
 
 def domains_of(targets: Sequence[Target], trained_on: Sequence[str]) -> dict[str, str]:
-    """Which suites are of the datasets that were trained on (`in`) and which are not (`out`); none where nobody says."""
+    """Which suites are of the datasets that were trained on (`in`) and which are not (`out`), if anybody says."""
     import json
 
     from warmrl.engine.targets import RESOLVED, run_of
@@ -177,7 +203,7 @@ def compact(one: dict[str, Any]) -> dict[str, Any]:
 
 def show(report: dict[str, Any], folder: Path) -> None:
     """The endpoint tables, what can be told apart, and where the report is, on standard error."""
-    from warmrl.cli.summary import interval
+    from warmrl.cli.summary import interval, opinions
 
     console = Console(stderr=True)
     for suite in report["suites"]:
@@ -188,6 +214,7 @@ def show(report: dict[str, Any], folder: Path) -> None:
             cells = {one["metric"]: interval(one) for one in own if one["checkpoint"] == label}
             table.add_row(escape(label), *(cells.get(name, "") for name in names))
         console.print(table)
-    for sentence in [one["text"] for one in report["answer"]][:4] + report["findings"]:
+    said = [one["text"] for one in report["answer"]][:4]
+    for sentence in [*said, *opinions(report), *report["notes"], *report["findings"]]:
         console.print(sentence, highlight=False, markup=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

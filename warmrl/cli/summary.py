@@ -25,7 +25,7 @@ def summarise(report: dict[str, Any], experiment: Experiment, folder: Path) -> d
             table.add_row(checkpoint, *(cells.get(metric, "") for metric in metrics))
         console.print(table)
     console.print("Intervals are over problems: they speak of these checkpoints, not of methods.", style="dim")
-    for sentence in experiment.findings():
+    for sentence in [*opinions(report), *experiment.findings()]:
         console.print(sentence, highlight=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
     return {
@@ -35,6 +35,18 @@ def summarise(report: dict[str, Any], experiment: Experiment, folder: Path) -> d
         "stages": {"done": experiment.done, "reused": experiment.reused},
         "metrics": {f"{one['checkpoint']}/{one['suite']}/{one['metric']}": compact(one) for one in endpoints},
     }
+
+
+def opinions(report: dict[str, Any]) -> list[str]:
+    """How often two graders of a suite differ, a sentence a suite: from the least to the most of its checkpoints."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for one in report["grading"]:
+        if one["second"] is not None and one["disagreement"] is not None:
+            found.setdefault((one["suite"], one["first"], one["second"]), []).append(one["disagreement"])
+    return [
+        f"{suite}: `{first}` and `{second}` differ on {min(shares):.1%} to {max(shares):.1%} of the answers."
+        for (suite, first, second), shares in found.items()
+    ]
 
 
 def interval(one: dict[str, Any]) -> str:

@@ -54,8 +54,8 @@ class EvalTable(Config):
     interval: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Confidence level of intervals over problems."""
     method: Literal["bca", "percentile", "t", "wilson"] = "bca"
-    """How intervals are made: the bootstrap's BCa (Efron 1987) or percentiles, Student's t, or Wilson's for right or wrong
-    on few problems."""
+    """How intervals are made: the bootstrap's BCa (Efron 1987) or percentiles, Student's t, or Wilson's where scores
+    are right or wrong."""
     bootstrap: Annotated[int, Field(ge=200)] = 10_000
     """Bootstrap draws of an interval (BCa)."""
 

@@ -60,6 +60,7 @@ class Measuring:
         own = [os.path.relpath(one, self.folder) for one in self._own]
         own = sorted({*own, *known_run(self.folder).get("entries", [])})  # what was made before stays its own
         about = {"name": name, "state": "running", "stages": {}, "entries": own, "targets": shown}
+        about["suites"] = list(targets[0].file.recipe.suite)
         write_json(self.folder / RUN_FILE, about)
 
     def measure(self, target: Target) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def opinions(draws: Sequence[Draws], suite: Suite, registry: Registry) -> Opinio
     if second is None:
         return Opinions(label(first), None, 0, 0, None)
     compared = differing = 0
-    total = weight = 0.0
+    weight, sums, partial = 0.0, [0.0, 0.0], False  # by verdict, and by score where the first gives partial credit
     for one in draws:
         pairs: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
         for block, place, row in answers(one, suite):
@@ -84,8 +84,10 @@ def opinions(draws: Sequence[Draws], suite: Suite, registry: Registry) -> Opinio
             compared += 1
             differing += (left["verdict"] == "right") != (right["verdict"] == "right")
             weight += suite.problems[row["problem"]].weight
-            total += right["score"] * suite.problems[row["problem"]].weight
-    return Opinions(label(first), label(second), compared, differing, total / weight if weight else None)
+            partial |= left["score"] not in (0.0, 1.0)
+            sums[0] += (right["verdict"] == "right") * suite.problems[row["problem"]].weight
+            sums[1] += right["score"] * suite.problems[row["problem"]].weight
+    return Opinions(label(first), label(second), compared, differing, sums[partial] / weight if weight else None)
 
 
 def label(choice: Any) -> str:
@@ -155,7 +157,7 @@ def record(
             "no_answer": sum(one.verdict == "no answer" for one in everything),
             "timed_out": sum(one.verdict == "timed out" for one in everything),
         },
-        "notes": list(suite.dataset.notes()),
+        "notes": [f"Split `{suite.dataset.config.split}` of `{suite.choice.use}`.", *suite.dataset.notes()],
     }
     weights = [suite.problems[name].weight for name in names]
     if set(weights) != {1.0}:

@@ -107,12 +107,25 @@ def protocol(
 
 
 def suite_table(text: str, known: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """`--suite NAME[=PATH]`: a suite of the protocol, or the dataset plugin of that name."""
-    name, equals, path = text.partition("=")
+    """`--suite NAME[:SPLIT][=PATH]`: a suite of the protocol, or the dataset plugin of that name."""
+    what, equals, path = text.partition("=")
+    name, colon, split = what.partition(":")
     own = known.get(name, {"use": name} if name else {})
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) or (equals and not path):
-        raise UsageError(f"`--suite {text}`: write a name, or a name and a path, as `--suite mathvista=DIR`.")
-    return name, own | ({"path": path} if path else {})
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) or (equals and not path) or (colon and not split):
+        raise UsageError(f"`--suite {text}`: write NAME, NAME:SPLIT or NAME:SPLIT=PATH (`geometry3k:test=DIR`).")
+    return name, own | ({"path": path} if path else {}) | ({"split": split} if split else {})
+
+
+def refuse_training_split(file: RecipeFile) -> None:
+    """Refuse to measure on `train` only because it is a dataset's default. Raises `UsageError`."""
+    for name, choice in file.recipe.suite.items():
+        config: Any = choice.config
+        lone = Path(str(getattr(config, "path", None) or "")).is_file()
+        if config.split == "train" and "split" not in config.model_fields_set and not lone:
+            raise UsageError(
+                f"`--suite {name}`: its default split is `train`, the training data. Say which to measure on, as "
+                f"`--suite {name}:test`, or `--suite {name}:train` if it is meant."
+            )
 
 
 def enough_samples(table: dict[str, Any], *, stated: bool) -> None:
@@ -178,6 +191,7 @@ def targets_of(given: Sequence[str], protocol: Protocol) -> list[Target]:
         for number, source in enumerate(sources, 1):
             label = (name if len(sources) == 1 else f"{name}/{number}") if name else short(source, given)
             file = protocol.of(source, {"path": source} if is_file(source) else model_of(source))
+            refuse_training_split(file)
             run = run_of(source)
             seed = json.loads((run / RESOLVED).read_text()).get("seed") if run else None
             arm = name if len(sources) > 1 else None

@@ -37,6 +37,7 @@ def build(run: Mapping[str, Any]) -> Table:
         "level": eval_table.get("interval", 0.95),
         "draws": eval_table.get("bootstrap", 10_000),
         "seed": eval_table.get("seed", 0),
+        "method": eval_table.get("method", "bca"),
     }
     report = {
         "format": FORMAT,

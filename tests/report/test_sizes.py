@@ -48,8 +48,8 @@ def test_what_can_be_shown_is_what_the_contrast_says(draws: dict[str, np.ndarray
     clusters = [f"image {i // 4}" for i in range(N)]
     report = compared({name: draws[name] for name in ("a1", "b1")}, clusters=clusters)
     rows = {one["metric"]: one for one in sizes(report)}
-    for one in report["contrasts"]:
-        assert rows[one["metric"]]["detectable"] == pytest.approx(one["mde"], rel=1e-4)
+    for one in report["contrasts"]:  # where sampling alone makes more than there is, no less than it is promised
+        assert rows[one["metric"]]["detectable"] == pytest.approx(one["mde"], rel=0.01)
     assert rows["pass@8"]["samples"] is None, "no mean of samples: more of them promise nothing"
     assert rows["pass@1"]["samples"] is not None
 

@@ -251,11 +251,15 @@ def identity(row: Row, key: str, value: Any) -> str:
     return str(value)
 
 
+MOST = 2**53
+"""No index, number of tokens or sum over them is as large."""
+
+
 def count(row: Row, key: str, value: Any) -> int | None:
     """A whole number from 0 on, or nothing."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MOST:
         raise UsageError(f"{row}: `{key}` is {value!r:.60}; it is a whole number from 0 on. Mend the row.")
     return value
 
@@ -264,7 +268,7 @@ def number(row: Row, key: str, value: Any, low: float = -math.inf, high: float =
     """A finite number between `low` and `high`, or nothing."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MOST:
         raise UsageError(f"{row}: `{key}` is {value!r:.60}; it is a finite number, in nats. Mend the row.")
     if not low <= value <= high:
         bound = f"at least {low:g}" if value < low else f"at most {high:g}"

@@ -5,6 +5,8 @@ from typing import ClassVar
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from warmrl_answers.boxed import Boxed
+from warmrl_answers.config import BoxedConfig
 from warmrl_rewards.choice import ChoiceReward
 from warmrl_rewards.config import ChoiceConfig, DigitConfig, Geo3kEasyR1Config, IouConfig, MathConfig
 from warmrl_rewards.digit import Digit
@@ -176,7 +178,7 @@ def test_overlap_is_a_share_and_whole_with_itself(corners):
 
 @pytest.fixture(scope="module")
 def easyr1():
-    reward = Geo3kEasyR1(Geo3kEasyR1Config(deadline=1.0, workers=1), PLAIN)
+    reward = Geo3kEasyR1(Geo3kEasyR1Config(deadline=1.0, workers=1), Boxed(BoxedConfig()))
     yield reward
     reward.close()
 
@@ -190,6 +192,12 @@ def test_easyr1_has_two_parts(easyr1):
     assert grades[0].parts == pytest.approx({"accuracy": 0.9, "format": 0.1})
     assert (grades[1].extracted, grades[3].extracted) == ("\\sqrt{72}", None)
     assert easyr1.pool.timeouts == 1
+
+
+def test_easyr1_has_an_opinion_on_another_style():
+    reward = Geo3kEasyR1(Geo3kEasyR1Config(), PLAIN)
+    assert [one.verdict for one in reward.grade(Problem("p", (), "35"), ["35", "36"])] == ["right", "wrong"]
+    reward.close()
 
 
 @pytest.fixture(scope="module")

@@ -26,5 +26,5 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if "accelerate" in sys.modules and (nextitem is None or nextitem.path != item.path):
         from accelerate.state import AcceleratorState
 
-        if AcceleratorState._shared_state.get("_mixed_precision", "no") != "no":
+        if AcceleratorState._shared_state:
             AcceleratorState._reset_state(reset_partial_state=True)

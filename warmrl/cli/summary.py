@@ -44,8 +44,9 @@ def opinions(report: dict[str, Any]) -> list[str]:
         if one["second"] is not None and one["disagreement"] is not None:
             found.setdefault((one["suite"], one["first"], one["second"]), []).append(one["disagreement"])
     return [
-        f"{suite}: `{first}` and `{second}` differ on {min(shares):.1%} to {max(shares):.1%} of the answers."
+        f"{suite}: `{first}` and `{second}` differ on {' to '.join(dict.fromkeys(limits))} of the answers."
         for (suite, first, second), shares in found.items()
+        for limits in [(f"{min(shares):.1%}", f"{max(shares):.1%}")]
     ]
 
 

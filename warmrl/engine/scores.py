@@ -91,8 +91,10 @@ def opinions(draws: Sequence[Draws], suite: Suite, registry: Registry) -> Opinio
 
 
 def label(choice: Any) -> str:
-    """A grader with the settings that were given: `mathvista (strict = true)`."""
-    given = ", ".join(f"{name} = {getattr(choice.config, name)}" for name in sorted(choice.config.model_fields_set))
+    """A grader with the settings that are not the defaults: `mathvista (strict = True)`."""
+    fields = type(choice.config).model_fields
+    changed = {name: getattr(choice.config, name) for name in fields}
+    given = ", ".join(f"{name} = {value}" for name, value in changed.items() if value != fields[name].default)
     return f"{choice.use} ({given})" if given else choice.use
 
 

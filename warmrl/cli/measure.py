@@ -68,7 +68,7 @@ def measured(
     folder = out or home() / name
     claim(folder, name)
     require_space(folder)
-    training = [dataset_of(text, targets[0].file.registry) for text in trained_on or []]
+    training = {text: dataset_of(text, targets[0].file.registry) for text in trained_on or []}
     explicit = bool(metrics) or rules.table["eval"].get("metrics") != PROBES
     stated = dict(setting(text) for text in sampling or [])
     evaluations: list[dict[str, Any]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections import Counter
@@ -48,17 +47,15 @@ class Measuring:
     """What somebody states about how a file's samples were drawn."""
     explicit: bool = False
     """Whether somebody named the metrics."""
-    training: Sequence[Dataset[Any]] = ()
-    """What the targets were trained on, to look for in the suites."""
+    training: Mapping[str, Dataset[Any]] = field(default_factory=dict)
+    """What the targets were trained on, as it was named, to look for in the suites."""
     findings: list[str] = field(default_factory=list)
     _overlaps: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _own: list[Path] = field(default_factory=list)
 
     def begin(self, name: str, targets: Sequence[Target]) -> None:
         """Say whose folder it is, before anything is drawn."""
         shown = [{"label": t.label, "source": t.source, "arm": t.arm, "seed": t.seed} for t in targets]
-        own = [os.path.relpath(one, self.folder) for one in self._own]
-        own = sorted({*own, *known_run(self.folder).get("entries", [])})  # what was made before stays its own
+        own = known_run(self.folder).get("entries", [])  # what was made before stays its own
         about = {"name": name, "state": "running", "stages": {}, "entries": own, "targets": shown}
         about["suites"] = list(targets[0].file.recipe.suite)
         write_json(self.folder / RUN_FILE, about)
@@ -128,7 +125,6 @@ class Measuring:
 
     def own(self, *folders: Path) -> None:
         """Say that entries of the store are this measurement's (`warmrl runs prune` asks), before they are filled."""
-        self._own += folders
         known = known_run(self.folder)
         entries = sorted({*known.get("entries", []), *(os.path.relpath(one, self.folder) for one in folders)})
         write_json(self.folder / RUN_FILE, known | {"entries": entries})
@@ -142,11 +138,11 @@ class Measuring:
         if not self.training:
             return None
         if suite.name not in self._overlaps:
-            problems: list[Problem] = [one for dataset in self.training for one in dataset.problems()]
+            problems: list[Problem] = [one for dataset in self.training.values() for one in dataset.problems()]
             cache = self.store / THUMBNAILS
             self._overlaps[suite.name] = overlap_table(
                 overlap(problems, list(suite.problems.values()), cache=cache),
-                [dataset.config.split for dataset in self.training],
+                list(self.training),
             )
         return self._overlaps[suite.name]
 
@@ -161,11 +157,10 @@ class Measuring:
         arms.pop("", None)
         known = {"findings": self.findings, "environment": environment("none"), "arms": arms}
         known["reproduce"] = [" ".join(["warmrl", *sys.argv[1:]])]
-        self.begin(more["name"], targets)
-        known_run = json.loads((self.folder / RUN_FILE).read_text())
-        report = build({"targets": known_run["targets"], "evaluations": evaluations, **known, **more})
+        about = known_run(self.folder)
+        report = build({"targets": about["targets"], "evaluations": evaluations, **known, **more})
         write(report, self.folder)
-        write_json(self.folder / RUN_FILE, known_run | {"state": "finished"})
+        write_json(self.folder / RUN_FILE, about | {"state": "finished"})
         return report
 
 

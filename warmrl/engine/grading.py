@@ -109,6 +109,7 @@ class Graders:
             for name, own in texts.items()
             if name in suite.problems
         }
+        golds = {name: right_answer(suite.problems[name]) for name in grades}
         for row in block.rows:
             if row["problem"] not in grades:
                 yield {}
@@ -116,7 +117,7 @@ class Graders:
             yield {
                 **asdict(next(grades[row["problem"]])),
                 "well_formed": suite.style.well_formed(row["completion"]),
-                "right_answer": right_answer(suite.problems[row["problem"]]),
+                "right_answer": golds[row["problem"]],
             }
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from warmrl.domain.errors import (
     WarmrlError,
 )
 from warmrl.domain.group import Completion, Group
-from warmrl.domain.method import Curator, Method
+from warmrl.domain.method import Curator, FunnelStep, Method
 from warmrl.domain.metric import Metric
 from warmrl.domain.names import MetricName
 from warmrl.domain.problem import Image, Message, Problem, Text
@@ -41,6 +41,7 @@ __all__ = [
     "Dataset",
     "DatasetChoice",
     "DatasetConfig",
+    "FunnelStep",
     "Grade",
     "Group",
     "Image",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from warmrl.domain.group import Group
@@ -12,6 +13,19 @@ from warmrl.domain.stages import CuratorConfig, MethodConfig
 
 C = TypeVar("C", bound=MethodConfig)
 D = TypeVar("D", bound=CuratorConfig)
+
+
+@dataclass(frozen=True)
+class FunnelStep:
+    """One step of a curator that leaves items out: how many came, how many stayed, and why the others did not.
+
+    `dropped` counts by reason; `taken` is `kept` and all that were dropped. A stage's `funnel` is in its report.
+    """
+
+    step: str
+    taken: int
+    kept: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 class Method(ABC, Generic[C]):
@@ -92,5 +106,6 @@ class Curator(ABC, Generic[D]):
         """The problems of the new dataset; what was taken as a worked answer is each one's `solution`.
 
         Each is a problem of the stage's data with a new id, and `extra["source"]` the id it came from: prompts and
-        images are not copied into the run.
+        images are not copied into the run. Kept of it are `solution`, `rejected`, and what `extra` has beyond the
+        source's (JSON values); `extra["part"]` is the part it belongs to, of those in the config's `parts`.
         """

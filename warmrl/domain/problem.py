@@ -38,9 +38,10 @@ class Problem:
     """One problem with a stable id.
 
     `gold` is the right answer, `kind` routes rewards (for example `math`, `choice`), `solution` a worked
-    answer when the data has one (what SFT on gold trains on), `cluster` what problems share (an image, a
-    task), for intervals that resample them together. `weight` is its share in the mean over a suite (a mean over
-    tasks gives each problem one over its task's problems).
+    answer when the data has one (what SFT on gold trains on; the better one of a preference pair), `rejected` the
+    worse one of a preference pair. `cluster` is what problems share (an image, a task), for intervals that resample
+    them together. `weight` is its share in the mean over a suite (a mean over tasks gives each problem one over its
+    task's problems).
     """
 
     id: str
@@ -48,6 +49,7 @@ class Problem:
     gold: str
     kind: str = "math"
     solution: str | None = None
+    rejected: str | None = None
     cluster: str | None = None
     weight: float = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)

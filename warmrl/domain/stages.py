@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from warmrl.domain.config import Config
+from warmrl.domain.config import Choice, Config
 
 # Fields under this marker never change results, so they are left out of a stage's key.
 NOT_SEMANTIC: dict[str, Any] = {"semantic": False}
@@ -18,7 +18,8 @@ class StageConfig(Config):
     policy: str = "base"
     """The stage whose policy this one starts from (`stage` or `stage@step`); `base` is the recipe's model."""
     data: str | list[str] = "train"
-    """A `[data.*]` table, a list of them (concatenated), or a curator stage."""
+    """A `[data.*]` table, a curator stage or a part of what it made (`stage/part`), or a list of them
+    (concatenated)."""
 
     reads: ClassVar[frozenset[str]] = frozenset({"reward", "sampler"})
     """Which of the recipe's shared tables change what the stage makes; the others stay out of its key."""
@@ -27,9 +28,24 @@ class StageConfig(Config):
         """What the stage needs of its `teacher`: `generates`, `full`, `top-k`, `sampled`; checked before it runs."""
         return ()
 
+    def teachers(self) -> dict[str, tuple[str, ...]]:
+        """What it needs of the teacher in each of its fields that chooses one; text of all but `teacher`."""
+        chosen = (name for name, value in self if isinstance(value, Choice) and value.kind == "teacher")
+        return {name: self.teacher_needs() if name == "teacher" else ("generates",) for name in chosen}
+
+    def policies(self) -> dict[str, str]:
+        """The checkpoints (`base`, `stage`, `stage@step`) that it reads beside `policy`, by the field that names one.
+
+        They are made before it, and `Stage.checkpoint` opens them.
+        """
+        return {}
+
 
 class CuratorConfig(StageConfig):
     """Settings of a stage that makes a dataset."""
+
+    parts: ClassVar[tuple[str, ...]] = ()
+    """Names of the parts that it divides its problems into (`Problem.extra["part"]`), read as `stage/part`."""
 
 
 class LoRATable(Config):

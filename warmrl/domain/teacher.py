@@ -11,7 +11,7 @@ from warmrl.domain.group import Completion, Group
 from warmrl.domain.problem import Problem
 
 Scores = Literal["full", "top-k", "sampled"]
-Gives = Literal["generates", "full", "top-k", "sampled"]
+Gives = Literal["generates", "full", "top-k", "sampled", "rates"]
 
 
 class TeacherConfig(Config):
@@ -23,7 +23,7 @@ class TeacherConfig(Config):
         `generates`: `generate` works. The rest is what `score` can give: `full` (hidden states of the last layer and
         the output head, so that any divergence over the whole vocabulary is exact; it contains the two below),
         `top-k` (the top-k log-probabilities and so the mass of the rest; contains `sampled`) or `sampled` (the
-        log-probability of each sampled token).
+        log-probability of each sampled token). `rates`: `rate` says how good an answer is (a reward model).
         """
         return ()
 
@@ -65,6 +65,10 @@ class Teacher(ABC, Generic[C]):
         `teacher_logprob` `[C]`. Call it with all groups of a step that will be trained on: a process may score `full`
         and `top-k` for its own share of them alone.
         """
+        raise NotImplementedError
+
+    def rate(self, problem: Problem, answers: Sequence[str]) -> list[float]:
+        """How good each answer to a problem is, a finite number on the teacher's own scale; more is better."""
         raise NotImplementedError
 
     @abstractmethod

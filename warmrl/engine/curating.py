@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from warmrl.domain.errors import Interrupted
@@ -47,12 +48,22 @@ def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows]) -> Rows:
 def keep_curated(stage: Stage, problems: Sequence[Problem], seconds: float) -> None:
     """Write the curated problems, then the record that says the stage is done."""
     if stage.processes.first:
-        rows = [{"id": p.id, "source": p.extra["source"], "solution": p.solution} for p in problems]
+        sources = {problem.id: problem for problem in stage.problems}
+        rows = [row_of(problem, sources[problem.extra["source"]]) for problem in problems]
         write_text(stage.folder / CURATED, lines(rows))
         record = {"steps": 0, "problems": len(problems), "seconds": seconds, "findings": stage.findings}
+        record |= {"funnel": [asdict(step) for step in stage.funnel]} if stage.funnel else {}
         write_json(stage.folder / "done.json", record)
         shutil.rmtree(stage.folder / "blocks", ignore_errors=True)
     stage.processes.wait()
+
+
+def row_of(problem: Problem, source: Problem) -> dict[str, Any]:
+    """What is kept of a curated problem: all that its source doesn't say."""
+    own = {name: value for name, value in problem.extra.items() if source.extra.get(name) != value}
+    row = {"id": problem.id, "source": own.pop("source"), "solution": problem.solution}
+    row |= {} if problem.rejected is None else {"rejected": problem.rejected}
+    return row | ({"extra": own} if own else {})
 
 
 def lines(rows: Rows) -> str:

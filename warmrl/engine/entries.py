@@ -70,7 +70,8 @@ class Entries:
         recipe, registry = self.file.recipe, self.file.registry
         choice = recipe.stage[stage]
         config = stage_config(choice)
-        inputs = [self.stage_key(d) if d in recipe.stage else self.data_parts(f"data.{d}") for d in data_of(config)]
+        inputs = [self.data_parts(f"data.{d}") if d in recipe.data else self.curated_key(d) for d in data_of(config)]
+        others = config.policies()
         shared = {name: semantic(getattr(recipe, name), registry) for name in sorted(config.reads)}
         model = semantic(recipe.model, registry, skip=frozenset({"path", "revision"}))
         return {
@@ -78,13 +79,19 @@ class Entries:
             "use": choice.use,
             "revision": registry.get("stage", choice.use).revision,
             "seed": recipe.seed,
-            "settings": semantic(config, registry, skip=frozenset({"policy", "data"})),
+            "settings": semantic(config, registry, skip=frozenset({"policy", "data", *others})),
             "policy": self.policy_key(config.policy),
             "data": inputs,
             "model": model,
             "answer": semantic(recipe.answer, registry),
             **shared,
+            **({"policies": {field: self.policy_key(one) for field, one in others.items()}} if others else {}),
         }
+
+    def curated_key(self, name: str) -> str:
+        """What identifies a curator's problems, or a part of them (`stage/part`)."""
+        stage, slash, part = name.partition("/")
+        return self.stage_key(stage) + slash + part
 
     def data_parts(self, name: str) -> dict[str, Any]:
         """What identifies a dataset's problems."""
@@ -227,10 +234,10 @@ class Entries:
         recipe = self.file.recipe
         yield "model.path", recipe.model.path, recipe.model.revision
         for name, choice in recipe.stage.items():
-            teacher = getattr(choice.config, "teacher", None)
-            where = teacher.config.checkpoint() if isinstance(teacher, Choice) else None  # type: ignore[attr-defined]
-            if where is not None:
-                yield f"stage.{name}.teacher", *where
+            for role in stage_config(choice).teachers():
+                where = getattr(choice.config, role).config.checkpoint()
+                if where is not None:
+                    yield f"stage.{name}.{role}", *where
 
     def check_models(self) -> None:
         """Refuse a model or a teacher that is nowhere before anything is spent; a Hub id is left to the Hub.
@@ -252,7 +259,9 @@ class Entries:
     def kept_steps(self, stage: str) -> list[int]:
         """Steps of a stage whose policy something refers to."""
         recipe = self.file.recipe
-        names = [*self.checkpoints(), *(stage_config(choice).policy for choice in recipe.stage.values())]
+        configs = [stage_config(choice) for choice in recipe.stage.values()]
+        read = (one for config in configs for one in (config.policy, *config.policies().values()))
+        names = [*self.checkpoints(), *read]
         found = (CheckpointName.parse(name) for name in names)
         return sorted({one.step for one in found if one.stage == stage and one.step is not None and not one.run})
 
@@ -263,7 +272,8 @@ class Entries:
             if name in self.file.recipe.data:
                 out.extend(self.dataset(f"data.{name}").problems())
             else:
-                out.extend(self.curated(name))
+                curator, _, part = name.partition("/")
+                out.extend(one for one in self.curated(curator) if part in ("", one.extra.get("part")))
         return out
 
     def curated(self, stage: str) -> list[Problem]:
@@ -272,8 +282,10 @@ class Entries:
         out = []
         for line in (self.stage_folder(stage) / CURATED).read_bytes().splitlines():
             row = json.loads(line)
-            extra = {"source": row["source"]}
-            out.append(replace(sources[row["source"]], id=row["id"], solution=row["solution"], extra=extra))
+            source = sources[row["source"]]
+            extra = {**source.extra, **row.get("extra", {}), "source": row["source"]}
+            own = {"id": row["id"], "solution": row["solution"], "rejected": row.get("rejected"), "extra": extra}
+            out.append(replace(source, **own))
         return out
 
 

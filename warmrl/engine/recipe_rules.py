@@ -10,7 +10,7 @@ from warmrl.domain.config import Choice
 from warmrl.domain.errors import PluginError, RecipeError
 from warmrl.domain.names import CheckpointName, MetricName
 from warmrl.domain.recipe import Recipe
-from warmrl.domain.stages import MethodConfig, StageConfig
+from warmrl.domain.stages import CuratorConfig, MethodConfig, StageConfig
 from warmrl.domain.teacher import TeacherConfig
 from warmrl.plugin.registry import Registry
 
@@ -39,11 +39,11 @@ def data_of(config: StageConfig) -> list[str]:
 
 
 def inputs_of(recipe: Recipe, name: str) -> list[str]:
-    """The stages that stage `name` needs: its policy's, and the curators whose data it reads."""
+    """The stages that stage `name` needs: those of the policies and the curators that it reads."""
     config = stage_config(recipe.stage[name])
-    start = CheckpointName.parse(config.policy)
-    names = [*data_of(config)] if start.run is not None else [start.stage, *data_of(config)]
-    return [one for one in names if one in recipe.stage]
+    read = [CheckpointName.parse(one) for one in (config.policy, *config.policies().values())]
+    names = [*(one.stage for one in read if one.run is None), *(one.partition("/")[0] for one in data_of(config))]
+    return [one for one in dict.fromkeys(names) if one in recipe.stage]
 
 
 def stage_order(recipe: Recipe) -> list[str]:
@@ -63,17 +63,16 @@ def stage_problems(recipe: Recipe) -> Iterator[str]:
             taken = "the recipe's model" if name == "base" else f"`data.{name}`"
             yield f"`stage.{name}`: the name is taken by {taken}; call the stage something else."
         config = stage_config(choice)
-        try:
-            start = CheckpointName.parse(config.policy)
-        except ValueError as error:
-            yield f"`stage.{name}.policy`: {error}."
-            continue
-        yield from checkpoint_problems(recipe, start, f"stage.{name}.policy")
-        for data in data_of(config):
-            if data in recipe.stage and recipe.stage[data].kind == "curator":
+        for field, text in {"policy": config.policy, **config.policies()}.items():
+            try:
+                start = CheckpointName.parse(text)
+            except ValueError as error:
+                yield f"`stage.{name}.{field}`: {error}."
                 continue
-            if data not in recipe.data:
-                known = [*recipe.data, *(s for s, c in recipe.stage.items() if c.kind == "curator")]
+            yield from checkpoint_problems(recipe, start, f"stage.{name}.{field}")
+        known = [*recipe.data, *curated_data(recipe)]
+        for data in data_of(config):
+            if data not in known:
                 yield (
                     f"`stage.{name}.data` is `{data}`, which is no `[data.*]` table and no curator stage; "
                     f"there are: {', '.join(known) or 'none'}."
@@ -82,6 +81,13 @@ def stage_problems(recipe: Recipe) -> Iterator[str]:
         stage_order(recipe)
     except (RecipeError, ValueError) as error:
         yield str(error)
+
+
+def curated_data(recipe: Recipe) -> Iterator[str]:
+    """What stages may read of the recipe's curators: all that one makes, and each of its parts."""
+    for name, choice in recipe.stage.items():
+        if isinstance(choice.config, CuratorConfig):
+            yield from (name, *(f"{name}/{part}" for part in choice.config.parts))
 
 
 def checkpoint_problems(recipe: Recipe, name: CheckpointName, at: str) -> Iterator[str]:
@@ -145,13 +151,14 @@ def metric_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
 def teacher_problems(recipe: Recipe) -> Iterator[str]:
     """Stages whose teacher can't give what they need."""
     for name, choice in recipe.stage.items():
-        teacher = getattr(choice.config, "teacher", None)
-        if not isinstance(teacher, Choice) or not isinstance(teacher.config, TeacherConfig):
-            continue
-        has = {implied for one in teacher.config.gives() for implied in IMPLIED.get(one, {one})}
-        for need in stage_config(choice).teacher_needs():
-            if need not in has:
-                yield (
-                    f"`stage.{name}.teacher`: `{choice.use}` as set here needs a teacher that gives `{need}`, and "
-                    f"`{teacher.use}` gives {', '.join(sorted(has)) or 'nothing'}; choose another teacher or setting."
-                )
+        for field, needs in stage_config(choice).teachers().items():
+            teacher = getattr(choice.config, field)
+            assert isinstance(teacher.config, TeacherConfig)
+            has = {implied for one in teacher.config.gives() for implied in IMPLIED.get(one, {one})}
+            for need in needs:
+                if need not in has:
+                    gives = ", ".join(sorted(has)) or "nothing"
+                    yield (
+                        f"`stage.{name}.{field}`: `{choice.use}` as set here needs a teacher that gives `{need}`, and "
+                        f"`{teacher.use}` gives {gives}; choose another teacher or setting."
+                    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,6 +17,7 @@ from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice
 from warmrl.domain.errors import DataError, UsageError
 from warmrl.domain.group import Completion, Group
+from warmrl.domain.method import FunnelStep
 from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import ModelTable
 from warmrl.domain.reward import Reward
@@ -40,7 +41,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Stage:
-    """One stage at work. `folder` is its entry in the store; `keep` are the steps whose policy is kept for others."""
+    """One stage at work. `folder` is its entry in the store; `keep` are the steps whose policy is kept for others.
+
+    `reference()` opens the policy that it starts from, and `checkpoint(name)` one that its config's `policies` names,
+    both frozen. `style` is None where prompts are sent as they are.
+    """
 
     PHASES: ClassVar[tuple[str, ...]] = ("rollout", "score", "train", "save")
 
@@ -49,7 +54,7 @@ class Stage:
     seed: int
     policy: Policy
     problems: Sequence[Problem]
-    style: AnswerStyle
+    style: AnswerStyle | None
     rewards: Rewards
     grader: Reward[Any]
     sampling: Sampling
@@ -62,7 +67,9 @@ class Stage:
     stopping: Callable[[], int] = lambda: 0
     say: Callable[[str], None] = lambda _sentence: None
     findings: list[str] = field(default_factory=list)
+    funnel: list[FunnelStep] = field(default_factory=list)
     reference: Callable[[], Policy] | None = None
+    checkpoint: Callable[[str], Policy] | None = None
     allow_code: bool = False
     tokenised: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -134,12 +141,13 @@ class Stage:
             finalize(policy.model, shutil.rmtree, spread.folder, ignore_errors=True)
         return policy
 
-    def given(self, problem: Problem, text: str) -> Group:
-        """A group whose one completion is a given text (a worked answer of the data)."""
-        if text not in self.tokenised:
-            self.tokenised[text] = self.policy.encode_answer(text)
-        completion = Completion(self.tokenised[text], text, origin="dataset", finish="given")
-        return Group(problem, [completion], (asked(problem, self.style),))
+    def given(self, problem: Problem, *texts: str) -> Group:
+        """A group whose completions are given texts (a worked answer of the data; a preference pair)."""
+        for text in texts:
+            if text not in self.tokenised:
+                self.tokenised[text] = self.policy.encode_answer(text)
+        completions = [Completion(self.tokenised[text], text, origin="dataset", finish="given") for text in texts]
+        return Group(problem, completions, (asked(problem, self.style),))
 
     def reward(self, groups: Sequence[Group]) -> None:
         """Score every completion by the recipe's rewards."""
@@ -164,10 +172,15 @@ class Stage:
         assert isinstance(self.config, MethodConfig)
         return trained_here(self, self.config, groups)
 
-    def teacher(self, choice: Choice) -> Any:
-        """The chosen teacher, checked against this policy; its findings go into the report."""
+    def teacher(self, choice: Choice, *, plain: bool = False) -> Any:
+        """The chosen teacher, checked against this policy; its findings go into the report.
+
+        A `plain` one is a writer of text (a captioner, a judge): prompts are sent as they are, and nothing is compared.
+        """
         if choice.kind != "teacher":
             raise UsageError(f"`stage.{self.name}.teacher` chooses a {choice.kind}, not a teacher.")
+        if plain:
+            return self.registry.instance(choice, replace(self, style=None))
         teacher = self.registry.instance(choice, self)
         for finding in teacher.preflight(self.policy):
             if finding not in self.findings:

@@ -16,9 +16,9 @@ from warmrl.domain.recipe import Recipe
 from warmrl.plugin.registry import Registry
 
 
-def asked(problem: Problem, style: AnswerStyle) -> tuple[Message, ...]:
-    """The problem's prompt with the answer style's instruction after the question."""
-    instruction = style.instruction()
+def asked(problem: Problem, style: AnswerStyle | None) -> tuple[Message, ...]:
+    """The problem's prompt with the answer style's instruction after the question; without a style, as it is."""
+    instruction = "" if style is None else style.instruction()
     if not instruction:
         return problem.messages
     *before, last = problem.messages

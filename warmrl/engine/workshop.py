@@ -117,6 +117,7 @@ class Workshop:
             keep=frozenset(self.entries.kept_steps(name)),
             stopping=self.stopping,
             reference=lambda: self.load(source, trained=False),
+            checkpoint=lambda other: self.load(self.entries.policy_source(other), trained=False),
             say=self.progress.say,
             allow_code=self.allow_code,
         )
@@ -129,7 +130,7 @@ class Workshop:
         """The policy that a stage trains: in full, some parts, or adapters on a frozen one."""
         config = stage_config(self.recipe.stage[name])
         if not isinstance(config, MethodConfig):
-            return self.load(source, trained=True)
+            return self.load(source, trained=False)
         policy = self.load(source, trained=config.lora is None)
         if config.lora is None:
             freeze_but(policy, config.train)

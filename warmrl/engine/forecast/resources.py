@@ -151,7 +151,8 @@ class Resources:
         out: list[Problem] = []
         for data in data_of(stage_config(recipe.stage[name])):
             own = data in recipe.data
-            out.extend(self.entries.dataset(f"data.{data}").problems() if own else self.problems(data))
+            read = self.entries.dataset(f"data.{data}").problems() if own else self.problems(data.partition("/")[0])
+            out.extend(read)
         return out
 
     def lengths(self, name: str, model: Outline) -> tuple[Prompts, Completions]:

@@ -11,6 +11,8 @@ METRICS = {
     "pass": "rightness:Pass",
     "pass^": "rightness:PassAll",
     "maj": "rightness:Majority",
+    "unsolved": "stuckness:Unsolved",
+    "stuck": "stuckness:Stuck",
     "entropy": "entropy:Entropy",
     "entropy_sequence": "entropy:EntropySequence",
     "entropy_sampling": "entropy:EntropySampling",

@@ -127,6 +127,22 @@ BAD = {
         ["`eval.samples` is 1", "fewer than 2 samples; raise `eval.samples`."],
     ),
     "unknown metric": (RL + '[eval]\nmetrics = ["acuracy"]', ["`eval.metrics[0]`", "did you mean `accuracy`"]),
+    "factor without suites": (
+        RL + '[eval.generalization]\nin_domain = "own"\nout_of_domain = { other = 1 }\nmetric = "pass@1"',
+        ["`eval.generalization.in_domain`: there is no `[suite.own]`", "`eval.generalization.out_of_domain.other`"],
+    ),
+    "factor of no suite": (
+        RL + '[eval.generalization]\nin_domain = "own"\nout_of_domain = {}',
+        ["`eval.generalization.out_of_domain`", "at least 1 item"],
+    ),
+    "factor of what is not measured": (
+        RL + '[eval.generalization]\nin_domain = "own"\nout_of_domain = { own = 1 }\nmetric = "pass@2"',
+        ["`eval.generalization.metric` is `pass@2`", "in domain and out of domain"],
+    ),
+    "a weight of nothing": (
+        RL + '[eval.generalization]\nin_domain = "own"\nout_of_domain = { own = 0 }',
+        ["`eval.generalization.out_of_domain.own`", "greater than 0"],
+    ),
     "teacher missing": ('[stage.warm]\nuse = "opd"\n' + RL, ["`stage.warm.teacher`", "missing"]),
     "teacher's key": (
         '[stage.warm]\nuse = "opd"\nteacher = { use = "local", pth = "x" }\n' + RL,

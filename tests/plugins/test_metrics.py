@@ -323,4 +323,30 @@ def test_every_metric_is_registered_under_a_class_that_exists() -> None:
 
     warmrl_metrics.warmrl_register_metrics(register)
     with_k = {name for name in found if metric(MetricName(name).spelled(2)).takes_k}
-    assert with_k == {"avg", "pass", "pass^", "maj", "diversity", "diversity_answered"}
+    assert with_k == {"avg", "pass", "pass^", "maj", "diversity", "diversity_answered", "unsolved", "stuck"}
+
+
+# Stuckness
+
+
+def test_unsolved_is_the_rest_of_pass() -> None:
+    for text in ("rrwx", "wxyz", "rrrr", "r---"):
+        for k in (1, 2, 4):
+            assert value(f"unsolved@{k}", answers(text)) == pytest.approx(1 - value(f"pass@{k}", answers(text)))
+
+
+def test_stuck_is_the_share_of_the_commonest_mistake() -> None:
+    assert value("stuck@4", answers("wwwx")) == 0.75
+    assert value("stuck@4", answers("w---")) == 0.75  # no answer is one answer
+    assert value("stuck@2", answers("rwwx")) == pytest.approx(2 / 3)
+    assert metric("stuck@2").value(answers("rrrw")) is None
+    # A mean over what stays unsolved: `rwwx` is half so (3 of 6 pairs have no right answer), `rrrr` not at all.
+    found = [metric("stuck@2").value(answers(text)) for text in ("wwww", "rwwx")]
+    assert [one.weight for one in found] == [1.0, 0.5]
+    assert mean("stuck@2", [answers("wwww"), answers("rwwx")]) == pytest.approx((1 + 0.5 * 2 / 3) / 1.5)
+
+
+@pytest.mark.parametrize("spelled", ["unsolved@5", "stuck@5"])
+def test_stuckness_of_too_few_samples_is_refused(spelled: str) -> None:
+    with pytest.raises(ValueError, match="5"):
+        metric(spelled).value(answers("rwwx"))

@@ -34,6 +34,21 @@ class ModelTable(Config):
     """Largest image the processor makes, in pixels (families that take it)."""
 
 
+class GeneralizationTable(Config):
+    """The Generalization Factor (SPECS, arXiv:2510.25801) along a run: does what is learnt in domain carry over?"""
+
+    in_domain: Name
+    """The suite of the domain that is trained on, of problems that training does not see."""
+    out_of_domain: Annotated[dict[Name, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    """Suites of other domains, or of other requirements on the answer, and the weight of each in their mean."""
+    metric: str = "accuracy"
+    """The score, one of `eval.metrics`."""
+    beta: Annotated[float, Field(gt=0)] = 2.0
+    """How much more the other domains weigh: beta squared (the paper: 2)."""
+    form: Literal["gains", "raw"] = "gains"
+    """`gains`: scores less those of the policy that the stage starts from, which must be evaluated. `raw`: scores."""
+
+
 class EvalTable(Config):
     """What is measured, where, and how much of it."""
 
@@ -58,6 +73,8 @@ class EvalTable(Config):
     are right or wrong."""
     bootstrap: Annotated[int, Field(ge=200)] = 10_000
     """Bootstrap draws of an interval (BCa)."""
+    generalization: GeneralizationTable | None = None
+    """The Generalization Factor at every evaluated checkpoint of the stages that train, in the report."""
 
 
 class LaunchTable(Config):

@@ -20,7 +20,12 @@ IMPLIED = {"full": {"full", "top-k", "sampled"}, "top-k": {"top-k", "sampled"}, 
 
 def check_references(path: Path, recipe: Recipe, registry: Registry) -> None:
     """Raise `RecipeError` with every broken rule, or return."""
-    problems = [*stage_problems(recipe), *eval_problems(recipe), *metric_problems(recipe, registry)]
+    problems = [
+        *stage_problems(recipe),
+        *eval_problems(recipe),
+        *metric_problems(recipe, registry),
+        *generalization_problems(recipe),
+    ]
     if not problems:
         problems = [*teacher_problems(recipe)]
     if problems:
@@ -121,6 +126,23 @@ def eval_problems(recipe: Recipe) -> Iterator[str]:
             yield f"`eval.at[{position}]` is `{text}`: a recipe evaluates its own stages; use `warmrl eval` for others."
             continue
         yield from checkpoint_problems(recipe, name, f"eval.at[{position}]")
+
+
+def generalization_problems(recipe: Recipe) -> Iterator[str]:
+    """Suites and scores of the Generalization Factor that the evaluations do not have."""
+    table = recipe.eval.generalization
+    if table is None:
+        return
+    at = "eval.generalization"
+    suites = {f"{at}.in_domain": table.in_domain} | {f"{at}.out_of_domain.{one}": one for one in table.out_of_domain}
+    for where, suite in suites.items():
+        if suite not in recipe.suite:
+            yield f"`{where}`: there is no `[suite.{suite}]`; there are: {', '.join(recipe.suite) or 'none'}."
+    if table.in_domain in table.out_of_domain:
+        yield f"`{at}`: `{table.in_domain}` is in domain and out of domain; it can be one of both."
+    if table.metric not in recipe.eval.metrics:
+        known = ", ".join(recipe.eval.metrics)
+        yield f"`{at}.metric` is `{table.metric}`, which `eval.metrics` has not: {known}; add it there, or take one."
 
 
 def metric_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:

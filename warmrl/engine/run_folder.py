@@ -140,6 +140,7 @@ class RunFolder:
             "reused": self.stages[stage]["reused"],
             "seconds": record["seconds"],
             "steps": record["steps"],
+            "funnel": record.get("funnel", []),
             "rows": Journal(entries.stage_folder(stage) / "metrics.jsonl").rows(),
         }
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from warmrl.report.checkpoints import Track
 from warmrl.report.comparable import other_settings
+from warmrl.report.counters import counters
+from warmrl.report.generalization import Generalization
 from warmrl.report.grading import grading, notes, overlaps
 from warmrl.report.output import write
 from warmrl.report.scores import DIGITS, FORMAT, METHODS, Suite, Table, check_lengths, rounded, sampling, suites
@@ -53,15 +55,35 @@ def build(run: Mapping[str, Any]) -> Table:
         "training": [
             {**row, "x": track.start(stage["name"]) + row["step"]} for stage in run["stages"] for row in stage["rows"]
         ],
+        **generalization(run["recipe"], evaluations, track, settings),
         "sampling": sampling(evaluations),
         "grading": grading(evaluations),
         "notes": notes(evaluations),
         "budget": run.get("budget", {}),
     }
-    report["findings"] = [*run.get("handoffs", []), *run.get("findings", []), *report.pop("refused")]
+    report["counters"] = list(counters(run["recipe"], report["training"], settings["level"]))
+    report["findings"] = [
+        *run.get("handoffs", []),
+        *run.get("findings", []),
+        *report.pop("refused"),
+        *report["generalization"].pop("refused", []),
+    ]
     report["answer"] = answer(report["contrasts"], settings["level"])
     written = {"recipe": run["recipe"], "environment": run["environment"], "reproduce": run.get("reproduce", [])}
     return {**rounded(report, DIGITS), **rounded(written, None)}
+
+
+def generalization(
+    recipe: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]], track: Track, settings: Mapping[str, Any]
+) -> Table:
+    """The Generalization Factor of every checkpoint, where the recipe asks for it: its table and its `points`."""
+    table = recipe.get("eval", {}).get("generalization")
+    if not table:
+        return {"generalization": {}}
+    found = Generalization(table, evaluations, track, settings)
+    points = found.points()
+    units = [e["metrics"][table["metric"]]["unit"] for e in evaluations if table["metric"] in e["metrics"]]
+    return {"generalization": {**table, "unit": units[0], "points": points, "refused": found.refused}}
 
 
 def measured(evaluations: Sequence[Mapping[str, Any]], track: Track, settings: Mapping[str, Any]) -> Table:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from warmrl.report.counters import counted
 from warmrl.report.words import number
 
 Figure = dict[str, Any]
 Row = Mapping[str, Any]
 
 COLOURS = 6
+COUNTED = "Mean over each step's samples of what is counted and not rewarded."
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
 
 
@@ -27,6 +30,11 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
         ),
         steps_figure(report, "reward", "Reward", "mean reward", "Mean reward of each step's samples."),
         steps_figure(report, "length", "Length", "tokens", "Mean tokens of each step's samples."),
+        *(
+            steps_figure(report, f"reward/{name}", text(f"Counted: {name}"), "mean of a step", COUNTED)
+            for name in counted(report["recipe"])
+        ),
+        generalization_figure(report),
     ]
     return [figure for figure in (*over_steps, *pass_figures(report)) if figure["data"]]
 
@@ -67,7 +75,47 @@ def steps_figure(report: Mapping[str, Any], field: str, title: str, unit: str, c
         "shapes": [handoff(stage["start"]) for stage in report["stages"] if stage["trains"] and stage["start"] > 0],
         "hovermode": "closest",
     }
-    return {"id": f"figure-{field}", "title": title, "caption": caption, "data": data, "layout": layout}
+    return {
+        "id": f"figure-{re.sub('[^a-zA-Z0-9]+', '-', field)}",
+        "title": title,
+        "caption": caption,
+        "data": data,
+        "layout": layout,
+    }
+
+
+def generalization_figure(report: Mapping[str, Any]) -> Figure:
+    """The Generalization Factor against the steps, a line a stage; a clamped point is open."""
+    data: list[Figure] = []
+    held = report.get("generalization", {})
+    points = [point for point in held.get("points", ()) if point["value"] is not None]
+    for stage in dict.fromkeys(point["stage"] for point in points):
+        rows = [point for point in points if point["stage"] == stage]
+        scale = 100.0 if held["unit"] == "share" else 1.0
+        shape = ["circle-open" if row["clamped"] else "circle" for row in rows]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": text(stage),
+                "x": [row["x"] for row in rows],
+                "y": [scale * row["value"] for row in rows],
+                "error_y": error_bars(rows, scale),
+                "line": {"color": colour(report, stage), "width": 1.75},
+                "marker": {"color": colour(report, stage), "symbol": shape, "size": 9},
+                "customdata": [
+                    [text(row["checkpoint"]), *(scale * row[side] for side in ("in_domain", "out_of_domain"))]
+                    for row in rows
+                ],
+                "hovertemplate": "%{customdata[0]}: %{y:.4g}, in domain %{customdata[1]:.4g}, out %{customdata[2]:.4g}",
+            }
+        )
+    caption = (
+        "Of gains in and out of domain, with intervals over problems; open: a side was not above zero (0, clamped)."
+    )
+    layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "GF"}, "rangemode": "tozero"}}
+    title = "Generalization Factor"
+    return {"id": "figure-generalization", "title": title, "caption": caption, "data": data, "layout": layout}
 
 
 def handoff(x: int) -> Figure:

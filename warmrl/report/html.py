@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from warmrl.report import words
+from warmrl.report.along import along
 from warmrl.report.comparison_figures import comparison_figures
 from warmrl.report.comparison_tables import RULES, TESTS, claims, family, few, method_suites, standings, target_suites
 from warmrl.report.figures import figures
@@ -75,7 +76,7 @@ def render(report: Mapping[str, Any]) -> str:
 def trained(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the page of a run shows beside its numbers."""
     suites = [{**suite, "grid": metric_grid(suite, report["roles"])} for suite in by_suite(report)]
-    return {"suites": suites, "times": stage_times(report), "figures": figures(report)}
+    return {"suites": suites, "times": stage_times(report), "figures": figures(report), "along": along(report)}
 
 
 def compared(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from warmrl.report.along import along
 from warmrl.report.tables import blocks, by_suite, grading, metric_grid, overlapping
 from warmrl.report.words import DASH, change, duration, number, percent, probability, rate, span, verdict
 
@@ -25,6 +26,14 @@ def render(report: Mapping[str, Any]) -> str:
             lines += contrasts(pair["rows"], "metric")
         if suite["curves"]:
             lines += ["", "### pass@k, %", "", CLAIM, "", *curves(suite)]
+    for found in along(report):
+        lines += [
+            "",
+            f"## {plain(found['title'])}",
+            "",
+            *(plain(one) for one in (*found["notes"], found["claim"]) if one),
+        ]
+        lines += ["", *table(found["heads"], found["rows"])]
     lines += evaluations(report)
     lines += findings(report)
     lines += ["", "## Stages and time", "", *stages(report["stages"])]

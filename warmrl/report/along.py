@@ -1,0 +1,92 @@
+"""Tables of text for what not every run has: the Generalization Factor, counters, what curators kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from warmrl.report.words import CLAIM, DASH, number, span
+
+Table = dict[str, Any]
+Report = Mapping[str, Any]
+
+FUNNEL = "What each step of a curator was given and kept; every item is kept or dropped once."
+COUNTERS = (
+    "Counted in every step's samples, without being rewarded: the mean over the first and the last fifth of the steps, "
+    "and Spearman's rank correlation with a reward over the steps (interval: blocks of neighbouring steps). What both "
+    "follow over the whole run correlates too; it is no cause."
+)
+
+
+def along(report: Report) -> list[Table]:
+    """Every such table that the report has data for: `title`, `claim`, `heads`, `rows` (lists of text), `notes`."""
+    found = [factors(report), counters(report), *funnels(report)]
+    return [one for one in found if one is not None]
+
+
+def factors(report: Report) -> Table | None:
+    """The Generalization Factor of each checkpoint, and the sides behind it."""
+    held = report.get("generalization", {})
+    if not held.get("points"):
+        return None
+    gains, unit = held["form"] == "gains", held["unit"]
+    what = "gain" if gains else "score"
+    rows = [
+        [
+            point["checkpoint"],
+            point["baseline"] or DASH,
+            number(point["in_domain"], unit, signed=gains),
+            number(point["out_of_domain"], unit, signed=gains),
+            number(point["value"], unit) + (" (clamped)" if point["clamped"] else ""),
+            span(point["low"], point["high"], unit),
+            number(point["clamped_draws"], "share"),
+        ]
+        for point in held["points"]
+    ]
+    outside = " + ".join(f"{weight:g} {suite}" for suite, weight in held["out_of_domain"].items())
+    notes = [
+        f"Of `{held['metric']}`: in domain {held['in_domain']}, out of domain {outside}; beta {held['beta']:g} "
+        "(SPECS, arXiv:2510.25801). A side that is not above zero makes it 0, clamped; the last column says in what "
+        "percentage of the resamples."
+    ]
+    heads = ["checkpoint", "over", f"in-domain {what}", f"out-of-domain {what}", "GF", "interval", "clamped"]
+    return {"title": "Generalization Factor", "claim": CLAIM, "heads": heads, "rows": rows, "notes": notes}
+
+
+def counters(report: Report) -> Table | None:
+    """What was counted, and how it goes with what was rewarded."""
+    rows = [
+        [
+            row["stage"],
+            row["counter"],
+            number(row["first"], "count"),
+            number(row["last"], "count"),
+            row["reward"],
+            number(row["value"], "count", signed=True),
+            span(row["low"], row["high"], "count", signed=True),
+            str(row["n"]),
+        ]
+        for row in report.get("counters", ())
+    ]
+    heads = ["stage", "counter", "first", "last", "with reward", "rank correlation", "interval", "steps"]
+    claim = "One run: no claim about methods."
+    return {"title": "Counters", "claim": claim, "heads": heads, "rows": rows, "notes": [COUNTERS]} if rows else None
+
+
+def funnels(report: Report) -> Iterator[Table]:
+    """What each curator's steps let through."""
+    for stage in report["stages"]:
+        rows = [
+            [step["step"], str(step["taken"]), str(step["kept"]), reasons(step["dropped"])]
+            for step in stage.get("funnel", ())
+        ]
+        if rows:
+            title = f"Funnel of {stage['name']} ({stage['use']})"
+            heads = ["step", "in", "out", "dropped"]
+            yield {"title": title, "claim": "", "heads": heads, "rows": rows, "notes": [FUNNEL]}
+
+
+def reasons(dropped: Mapping[str, int]) -> str:
+    """Why items were left out, most frequent first."""
+    ordered = sorted(dropped.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{count} {why}" for why, count in ordered if count) or DASH

@@ -1,0 +1,87 @@
+"""The Generalization Factor at every evaluated checkpoint of a run (`warmrl.stats.generalization`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from warmrl.report.checkpoints import Track
+from warmrl.report.comparable import other_settings
+from warmrl.report.scores import Suite
+from warmrl.stats.generalization import Side, factor
+
+Table = dict[str, Any]
+Evaluation = Mapping[str, Any]
+
+
+class Generalization:
+    """The factor of one run: `table` is the recipe's `[eval.generalization]`, `settings` the report's intervals."""
+
+    def __init__(
+        self, table: Mapping[str, Any], evaluations: Sequence[Evaluation], track: Track, settings: Mapping[str, Any]
+    ) -> None:
+        self.table, self.track, self.settings = table, track, settings
+        self.found = {(track.position(e["stage"], e["step"]), e["stage"], e["suite"]): e for e in evaluations}
+        self.weights = {table["in_domain"]: 1.0, **table["out_of_domain"]}
+        self.refused: list[str] = []
+
+    def points(self) -> list[Table]:
+        """A row a checkpoint, stage by stage; `baseline` is None where the scores themselves are taken."""
+        return [row for stage in self.track.stages for row in self.of_stage(stage)]
+
+    def of_stage(self, stage: str) -> Iterator[Table]:
+        """The checkpoints of a stage, after the one it starts from; nothing where that is needed and not there."""
+        gains = self.table["form"] == "gains"
+        start = self.track.place(self.track.stages[stage]["policy"])
+        places = sorted({(x, own) for x, own, suite in self.found if own == stage})
+        if places and gains and not self.whole(start):
+            self.refused.append(
+                f"No Generalization Factor of `{stage}`: `{self.track.stages[stage]['policy']}`, which it starts from, "
+                "is not evaluated; add it to `eval.at`."
+            )
+            return
+        for place in places:
+            if not self.whole(place):
+                continue
+            row = self.measured(place, start if gains else None)
+            if row is not None:
+                yield {"stage": stage, "x": place[0], **row}
+
+    def whole(self, place: tuple[int, str]) -> bool:
+        """Whether a checkpoint has the score on every suite."""
+        metric = self.table["metric"]
+        return all(metric in self.found.get((*place, suite), {"metrics": ()})["metrics"] for suite in self.weights)
+
+    def measured(self, place: tuple[int, str], start: tuple[int, str] | None) -> Table | None:
+        """The factor of one checkpoint; None (and a sentence) where it was sampled in another way than the start."""
+        here = [self.found[*place, suite] for suite in self.weights]
+        before = [self.found[*start, suite] for suite in self.weights] if start else []
+        for one, other in zip(here, before, strict=bool(start)) if before else ():
+            if unlike := other_settings(other["settings"], one["settings"]):
+                names = f"`{other['checkpoint']}` and `{one['checkpoint']}` on `{one['suite']}`"
+                self.refused.append(f"No Generalization Factor of {names}: sampled with another {', '.join(unlike)}.")
+                return None
+        sides = [self.side(one, before[number] if before else None) for number, one in enumerate(here)]
+        how = {name: self.settings[name] for name in ("level", "draws", "seed")}
+        found = factor(sides[:1], sides[1:], beta=self.table["beta"], **how)
+        baseline = before[0]["checkpoint"] if before else None
+        return {"checkpoint": here[0]["checkpoint"], "step": here[0]["step"], "baseline": baseline, **asdict(found)}
+
+    def side(self, one: Evaluation, before: Evaluation | None) -> Side:
+        """One suite's values, and those of the checkpoint that a gain is over, on the same problems."""
+        suite, metric = Suite([one] if before is None else [one, before]), self.table["metric"]
+        own, old = (
+            None if e is None else suite.score(e, e["metrics"][metric]["values"], e["metrics"][metric].get("weights"))
+            for e in (one, before)
+        )
+        assert own is not None
+        return Side(
+            ids=suite.problems,
+            values=own.values,
+            weights=own.weights,
+            baseline=old and old.values,
+            baseline_weights=old and old.weights,
+            clusters=suite.clusters(metric),
+            share=self.weights[one["suite"]],
+        )

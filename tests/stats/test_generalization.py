@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from warmrl.stats.generalization import Factor, Side, factor, generalization_factor
+from warmrl.stats.suites import Score
 
 # SPECS, figure of the Generalization Factor: in-domain and out-of-domain percentages, and the plotted factor.
 PUBLISHED = {"SFT": (98.0, 69.2, 73.5), "DPO": (98.7, 89.7, 91.4), "DPO+SFT": (98.5, 94.6, 95.4)}
@@ -42,7 +43,7 @@ def sides(gain: float, n: int = 120, seed: int = 0) -> Side:
     before = draw.random(n) < 0.4
     after = before | (draw.random(n) < gain)
     ids = [f"p{i:03d}" for i in range(n)]
-    return Side(ids, after.astype(float), None, before.astype(float))
+    return Side(ids, Score(after.astype(float)), Score(before.astype(float)))
 
 
 def by_hand(inside: Side, outside: list[Side], draws: int) -> np.ndarray:
@@ -52,7 +53,7 @@ def by_hand(inside: Side, outside: list[Side], draws: int) -> np.ndarray:
         gains = []
         for place, side in enumerate([inside, *outside]):
             pick = np.random.default_rng([place, number]).integers(len(side.ids), size=len(side.ids))
-            gains.append(np.mean(np.asarray(side.values)[pick]) - np.mean(np.asarray(side.baseline)[pick]))
+            gains.append(np.mean(side.score.values[pick]) - np.mean(side.baseline.values[pick]))
         shares = [side.share for side in outside]
         g, h = gains[0], np.dot(gains[1:], shares) / sum(shares)
         found.append(0.0 if min(g, h) <= 0 else 5 * g * h / (4 * g + h))
@@ -62,7 +63,7 @@ def by_hand(inside: Side, outside: list[Side], draws: int) -> np.ndarray:
 def test_the_interval_is_of_resampled_problems() -> None:
     inside = sides(0.5)
     first, second = sides(0.2, seed=1), sides(0.1, n=80, seed=2)
-    outside = [first, Side(second.ids, second.values, None, second.baseline, share=3.0)]
+    outside = [first, Side(second.ids, second.score, second.baseline, share=3.0)]
     found = factor([inside], outside, draws=4000)
     replicates = by_hand(inside, outside, 4000)
     assert found.value == pytest.approx(float(generalization_factor(found.in_domain, found.out_of_domain)))
@@ -73,16 +74,18 @@ def test_the_interval_is_of_resampled_problems() -> None:
 
 
 def test_raw_scores_and_missing_values() -> None:
-    inside = Side(["a", "b", "c"], [1.0, 1.0, math.nan])
-    found = factor([inside], [Side(["d", "e"], [1.0, 0.0])], draws=400)
+    inside = Side(["a", "b", "c"], Score([1.0, 1.0, math.nan]))
+    found = factor([inside], [Side(["d", "e"], Score([1.0, 0.0]))], draws=400)
     assert found.value == pytest.approx(5 * 1 * 0.5 / 4.5)
     assert found.clamped_draws == pytest.approx(0.25, abs=0.08)  # both draws are `e`
-    gone = Side(["a", "b"], [1.0, 1.0], None, [0.0, math.nan])  # `b` has no baseline: left out of both
+    gone = Side(["a", "b"], Score([1.0, 1.0]), Score([0.0, math.nan]))  # `b` has no baseline: left out of both
     assert factor([gone], [gone], draws=200).in_domain == 1.0
-    assert factor([gone], [Side(["d"], [math.nan])], draws=200) == Factor(None, None, None, None, None, False, 0.0)
+    assert factor([gone], [Side(["d"], Score([math.nan]))], draws=200) == Factor(
+        None, None, None, None, None, False, 0.0
+    )
 
 
 def test_no_gain_is_flagged_and_never_nan() -> None:
-    flat = Side(["a", "b"], [1.0, 0.0], None, [1.0, 0.0])
+    flat = Side(["a", "b"], Score([1.0, 0.0]), Score([1.0, 0.0]))
     found = factor([flat], [sides(0.3)], draws=200)
     assert (found.value, found.low, found.high, found.clamped, found.clamped_draws) == (0.0, 0.0, 0.0, True, 1.0)

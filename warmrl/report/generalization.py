@@ -71,17 +71,9 @@ class Generalization:
     def side(self, one: Evaluation, before: Evaluation | None) -> Side:
         """One suite's values, and those of the checkpoint that a gain is over, on the same problems."""
         suite, metric = Suite([one] if before is None else [one, before]), self.table["metric"]
-        own, old = (
-            None if e is None else suite.score(e, e["metrics"][metric]["values"], e["metrics"][metric].get("weights"))
-            for e in (one, before)
-        )
-        assert own is not None
-        return Side(
-            ids=suite.problems,
-            values=own.values,
-            weights=own.weights,
-            baseline=old and old.values,
-            baseline_weights=old and old.weights,
-            clusters=suite.clusters(metric),
-            share=self.weights[one["suite"]],
-        )
+        scores = [
+            suite.score(e, e["metrics"][metric]["values"], e["metrics"][metric].get("weights"))
+            for e in suite.evaluations.values()
+        ]
+        baseline = None if before is None else scores[1]
+        return Side(suite.problems, scores[0], baseline, suite.clusters(metric), self.weights[suite.name])

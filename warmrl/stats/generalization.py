@@ -19,21 +19,19 @@ from numpy.typing import ArrayLike
 
 from warmrl.stats.intervals import numbered, observed, places
 from warmrl.stats.resampling import Array, Sums, resample_counts
+from warmrl.stats.suites import Score
 
 
 @dataclass(frozen=True)
 class Side:
-    """One suite's values of a checkpoint and of what it is compared with, problem by problem (None: of zero).
+    """One suite's score of a checkpoint and of what its gain is over (None: of nothing), problem by problem.
 
-    None and NaN are missing; a problem that one of the two lacks is left out of both. `share` weighs the suite among
-    those of its side.
+    A problem that one of the two lacks is left out of both. `share` weighs the suite among those of its side.
     """
 
     ids: Sequence[str]
-    values: ArrayLike
-    weights: ArrayLike | None = None
-    baseline: ArrayLike | None = None
-    baseline_weights: ArrayLike | None = None
+    score: Score
+    baseline: Score | None = None
     clusters: Sequence[Hashable] | None = None
     share: float = 1.0
 
@@ -108,20 +106,15 @@ def mean(changes: Sequence[Array], shares: Sequence[float]) -> Array:
 
 def change(side: Side, draws: int, seed: int) -> Array | None:
     """A suite's score less its baseline's, then the same over each resample: (1 + draws,); None without a problem."""
-    order = places(side.ids, np.shape(side.values))
+    scores = [side.score] if side.baseline is None else [side.score, side.baseline]
+    order = places(side.ids, np.shape(side.score.values))
     clusters = numbered(side.clusters, order)
-    both = [observed(side.values, side.weights, clusters, order)]
-    if side.baseline is not None:
-        both.append(observed(side.baseline, side.baseline_weights, clusters, order))
-        kept = (both[0].weights > 0) & (both[1].weights > 0)
-        both = [one.only(kept) for one in both]
+    both = [observed(one.values, one.weights, clusters, order) for one in scores]
+    kept = np.logical_and.reduce([one.weights > 0 for one in both])
+    both = [one.only(kept) for one in both]
     if both[0].n == 0:
         return None
     ratios = [one.ratio for one in both]
     sums = Sums(ratios, lambda: resample_counts(len(ratios[0].numerators), draws, seed), draws)
-    return minus([np.concatenate([[one.value], sums.scores(one)]) for one in ratios])
-
-
-def minus(both: Sequence[Array]) -> Array:
-    """First less second, where there is a second."""
-    return both[0] - both[1] if len(both) == 2 else both[0]
+    own, *before = (np.concatenate([[one.value], sums.scores(one)]) for one in ratios)
+    return own - before[0] if before else own

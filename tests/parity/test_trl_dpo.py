@@ -71,6 +71,7 @@ def ours(work, folder, *, share=True, **config):
     method.load({"shift": 0.0, "rewards_seen": 0})  # no longer its own reference
     method.prepare()
     groups = method.groups(0)
+    method.before_update(groups)
     return update_of(stage, method, groups), method.metrics(groups)
 
 

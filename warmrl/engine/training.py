@@ -89,6 +89,7 @@ def update(
         for group in optimizer.param_groups:
             group["lr"] = rate
         informative = [group for group in part if method.informative(group)]
+        method.before_update(informative)
         found = one_update(stage, method, packed, optimizer, informative, step)
         for name, value in found.items():
             sums[name] += value
@@ -103,7 +104,6 @@ def one_update(
 ) -> dict[str, float]:
     """One optimizer update over packed rows. Returns sums over all processes, and the gradient norm."""
     processes, config = stage.processes, method.config
-    method.before_update(groups)
     encoded = [stage.policy.encode_group(group) for group in groups]
     steps = plan(encoded, rank=processes.rank, **how_to_plan(stage, config))
     sums: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "trained": 0.0}

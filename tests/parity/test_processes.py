@@ -84,13 +84,18 @@ def test_canned_updates(tmp_path):
 
 
 def recipe_in(folder):
-    """Distillation of two steps, then GRPO of two, on rollouts of several sampling blocks."""
+    """DPO of two steps, distillation of two, then GRPO of two, on rollouts of several sampling blocks."""
     folder.mkdir()
+    pairs = [{"prompt": f"{n} ?", "chosen": f"{n} + 1", "rejected": f"{n} + 2 + 3"} for n in range(8)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    data = {"train": {"use": "pocket_geometry", "split": "train", "limit": 8},
+            "pairs": {"use": "files", "path": str(folder / "pairs.jsonl")}}  # fmt: skip
+    cold = {"use": "dpo", "data": "pairs", "loss": "mpo", "steps": 2, "prompts_per_step": 3, "token_budget": 30}
     warm = {"use": "opd", "policy": "base", "data": "train", "steps": 2, "prompts_per_step": 4, "max_tokens": 8,
             "teacher": {"use": "local", "path": "pocket:random-teacher"}, "updates_per_rollout": 2}  # fmt: skip
     rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 8}
     return write_recipe(
-        folder, model={"path": "pocket:random"}, stage={"warm": warm, "rl": rl},
+        folder, model={"path": "pocket:random"}, data=data, stage={"cold": cold, "warm": warm, "rl": rl},
         sampler={"use": "transformers", "block_size": 2}, eval={"metrics": ["accuracy"], "samples": 2, "max_tokens": 8},
     )  # fmt: skip
 
@@ -114,9 +119,9 @@ def test_a_run(tmp_path):
     ledgers = [rows(run / "ledger.jsonl") for run in (one, two)]
     first, second = ([[problem for problem, _ in row["samples"]] for row in ledger] for ledger in ledgers)
     assert first == second
-    assert [len(ids) for ids in first] == [4, 4, 3, 3]
-    assert ledgers[0][:3] == ledgers[1][:3], "later samples are of weights that differ by rounding"
-    for own, other in zip(rows(one / "metrics.jsonl")[:3], rows(two / "metrics.jsonl")[:3], strict=True):
+    assert [len(ids) for ids in first] == [3, 3, 4, 4, 3, 3]
+    assert ledgers[0][:5] == ledgers[1][:5], "later samples are of weights that differ by rounding"
+    for own, other in zip(rows(one / "metrics.jsonl")[:5], rows(two / "metrics.jsonl")[:5], strict=True):
         assert own.keys() == other.keys()
         numbers = [name for name, value in own.items() if isinstance(value, float)]
         assert [own[name] for name in numbers] == pytest.approx([other[name] for name in numbers], rel=1e-4, abs=1e-7)

@@ -211,11 +211,13 @@ class Stage:
 
         train(self, method)
 
-    def in_blocks(self, make: Callable[[Sequence[Problem]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """For curators: `make`'s rows for all problems, block by block; what was made before a kill is read back."""
+    def in_blocks(
+        self, make: Callable[[Sequence[Problem]], list[dict[str, Any]]], problems: Sequence[Problem] | None = None
+    ) -> list[dict[str, Any]]:
+        """`make`'s rows for problems (all of the stage's), block by block; what was made before a kill is read back."""
         from warmrl.engine.curating import in_blocks
 
-        return in_blocks(self, make)
+        return in_blocks(self, make, self.problems if problems is None else problems)
 
     def resume(self, optimizer: Any, method: Method[Any] | None = None) -> int:
         """Take back the newest whole checkpoint into policy, optimizer and method; the step to go on with."""

@@ -164,7 +164,7 @@ class Resources:
         problems, style = self.problems(name), self.entries.file.registry.instance(self.entries.file.recipe.answer)
         prompts = prompts_of(model, problems, style)
         if "sampler" not in config.reads:
-            return prompts, given(model, problems, config.max_tokens)
+            return prompts, given(model, problems, config.max_tokens, pairs=config.whole_groups)
         return prompts, sampled(self.folder(name), config.max_tokens)
 
     def folder(self, stage: str) -> Path | None:

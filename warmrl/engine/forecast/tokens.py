@@ -118,9 +118,10 @@ def evaluated(folders: Sequence[Path], longest: int) -> Completions:
     return Completions(SHARE * longest, longest, f"answers of {SHARE} x `eval.max_tokens` ({longest}) are assumed")
 
 
-def given(found: Outline, problems: Sequence[Problem], longest: int) -> Completions:
-    """Lengths of worked answers that a stage trains on."""
-    texts = [one.solution for one in problems if one.solution][:TRIED]
+def given(found: Outline, problems: Sequence[Problem], longest: int, *, pairs: bool = False) -> Completions:
+    """Lengths of worked answers that a stage trains on; of `pairs`, both sides."""
+    sides = ((one.solution, one.rejected if pairs else None) for one in problems)
+    texts = [text for two in sides for text in two if text][:TRIED]
     if not texts or found.processor is None:
         return Completions(
             SHARE * longest, longest, f"worked answers of {SHARE} x `max_tokens` ({longest}) are assumed"

@@ -84,13 +84,14 @@ def test_canned_updates(tmp_path):
 
 
 def recipe_in(folder):
-    """Distillation of two steps, then GRPO of two, on rollouts of several sampling blocks."""
+    """Distillation of two steps, then GSPO of two with more than one draw each, in several sampling blocks."""
     folder.mkdir()
     warm = {"use": "opd", "policy": "base", "data": "train", "steps": 2, "prompts_per_step": 4, "max_tokens": 8,
             "teacher": {"use": "local", "path": "pocket:random-teacher"}, "updates_per_rollout": 2}  # fmt: skip
-    rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 8}
+    rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 24,
+          "loss": "gspo", "updates_per_rollout": 3, "resample": 2, "reference_kl": 0.1, "kl_target": 1e-3}  # fmt: skip
     return write_recipe(
-        folder, model={"path": "pocket:random"}, stage={"warm": warm, "rl": rl},
+        folder, model={"path": "pocket:base"}, stage={"warm": warm, "rl": rl},
         sampler={"use": "transformers", "block_size": 2}, eval={"metrics": ["accuracy"], "samples": 2, "max_tokens": 8},
     )  # fmt: skip
 
@@ -116,6 +117,7 @@ def test_a_run(tmp_path):
     assert first == second
     assert [len(ids) for ids in first] == [4, 4, 3, 3]
     assert ledgers[0][:3] == ledgers[1][:3], "later samples are of weights that differ by rounding"
+    assert ledgers[0][2]["left_out"]
     for own, other in zip(rows(one / "metrics.jsonl")[:3], rows(two / "metrics.jsonl")[:3], strict=True):
         assert own.keys() == other.keys()
         numbers = [name for name, value in own.items() if isinstance(value, float)]

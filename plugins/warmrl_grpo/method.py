@@ -94,16 +94,16 @@ class GRPO(Method[GRPOConfig]):
         if config.loss == "cispo":
             loss = cispo_loss(*of_tokens, **how)
         else:
-            loss = grpo_loss(*of_tokens, **how, dual_clip=config.dual_clip, lengths=self.lengths(batch))
+            loss = grpo_loss(*of_tokens, **how, dual_clip=config.dual_clip, lengths=self.ratio_lengths(batch))
         if self.reference is not None:
             loss = loss + self.reference_kl * (columns["weight"] * k3(logprob, columns["reference_logprob"])).sum()
         if config.entropy_bonus:
             loss = loss - config.entropy_bonus * (columns["token_weight"] * entropy).sum()
         return loss
 
-    def lengths(self, batch: Row) -> list[int] | None:
-        """How many of a row's tokens each completion has, where ratios are of completions."""
-        return [count for _, _, count in batch.answers] if self.config.loss == "gspo" else None
+    def ratio_lengths(self, batch: Row) -> list[int] | None:
+        """The lengths of a row's completions where ratios are theirs; None where each token has its own."""
+        return lengths(batch) if self.config.loss == "gspo" else None
 
     def importance(self, batch: Row, old: Tensor, rows: slice = slice(None)) -> Tensor | None:
         """`[n]` importance weights of some of a row's tokens; `old` are theirs under the policy that sampled them."""
@@ -112,9 +112,8 @@ class GRPO(Method[GRPOConfig]):
             return None
         if config.importance == "truncated":
             return importance_weights(old, sampler[rows], cap=config.importance_cap)
-        lengths = [count for _, _, count in batch.answers]
-        whole = importance_weights(batch.columns["old_logprob"], sampler, cap=config.importance_cap, lengths=lengths)
-        return whole[rows]
+        before, cap = batch.columns["old_logprob"], config.importance_cap
+        return importance_weights(before, sampler, cap=cap, lengths=lengths(batch))[rows]
 
     def token_metrics(self, batch: Row, output: HeadOutput) -> dict[str, float]:
         """The share of clipped tokens and the divergence to the old policy (k1), when that was scored.
@@ -125,7 +124,7 @@ class GRPO(Method[GRPOConfig]):
         config, out = self.config, dict[str, float]()
         old, advantage = batch.columns.get("old_logprob", output.logprob), batch.columns["advantage"]
         if "old_logprob" in batch.columns:
-            ratio = ratios(output.logprob, old, self.lengths(batch))
+            ratio = ratios(output.logprob, old, self.ratio_lengths(batch))
             share = clipped(ratio, advantage, clip_low=config.clip_low, clip_high=config.clip_high)
             out |= {"clipped": float(share.sum()), "old_kl": float((old - output.logprob).sum())}
         if self.reference is not None:
@@ -175,3 +174,8 @@ class GRPO(Method[GRPOConfig]):
 def has_signal(group: Group) -> bool:
     """Whether the rewards of a group differ, so that it has advantages."""
     return any(one.signals["advantage"] for one in group.completions)
+
+
+def lengths(batch: Row) -> list[int]:
+    """How many of a row's tokens each completion has, in order."""
+    return [count for _, _, count in batch.answers]

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Log-ratios are clamped to this size before they are exponentiated, as in the loss.
-MAX_LOG_RATIO = 20.0
+from warmrl_grpo.loss import MAX_LOG_RATIO
+
 # The error that the controller reacts to is at most this share of the target.
 MAX_ERROR = 0.2
 

@@ -83,7 +83,7 @@ GSPO = {"loss": "gspo", "clip_low": 0.05, "clip_high": 0.05, "entropy_bonus": 0.
 SUBJECTS = {
     "ddp": Subject(sharding="none", cases=tuple(CASES)),
     "fsdp2": Subject(cases=tuple(CASES)),
-    "gspo": Subject(sharding="none", settings=GSPO, cases=("accumulated",)),
+    "gspo": Subject(settings=GSPO, cases=("accumulated",)),
     "adapters": Subject(adapters=True),
     "vision": Subject(train=("vision",), recomputed="on"),
     "bfloat16": Subject(dtype="bfloat16"),

@@ -61,7 +61,7 @@ class GRPO(Method[GRPOConfig]):
             drawn += self.rollout(draw)
             if sum(map(has_signal, drawn)) >= count:
                 break
-        first = sorted(range(len(drawn)), key=lambda at: not has_signal(drawn[at]))[:count]
+        first = set(sorted(range(len(drawn)), key=lambda at: not has_signal(drawn[at]))[:count])
         self.drawn, self.unused = drawn, [group for at, group in enumerate(drawn) if at not in first]
         return [drawn[at] for at in sorted(first)]
 

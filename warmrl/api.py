@@ -22,13 +22,14 @@ from warmrl.domain.problem import Image, Message, Problem, Text
 from warmrl.domain.reward import PooledRewardConfig, Reward, RewardConfig
 from warmrl.domain.sample import Grade, Sample, Value, Verdict
 from warmrl.domain.sampler import Request, Sampler, SamplerConfig
-from warmrl.domain.stages import NOT_SEMANTIC, CuratorConfig, MethodConfig, StageConfig
+from warmrl.domain.stages import ADDED, NOT_SEMANTIC, CuratorConfig, MethodConfig, StageConfig
 from warmrl.domain.teacher import Teacher, TeacherConfig
 from warmrl.plugin.spec import Register
 
 hookimpl = pluggy.HookimplMarker("warmrl")
 
 __all__ = [
+    "ADDED",
     "NOT_SEMANTIC",
     "AnswerChoice",
     "AnswerStyle",

@@ -97,7 +97,7 @@ class Packed:
         """From rollouts to gradients; prompts are encoded anew, as TRL does at every step."""
         self.policy.prompts.clear()
         groups = self.groups()
-        weigh(groups, self.stage.config.normalise)
+        weigh(groups, self.stage.config.normalise, self.stage.config.max_tokens)
         return one_update(self.stage, self.method, self.policy.packed, self.still, groups, 0)["loss"]
 
     @property

@@ -18,8 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Log-ratios are clamped to this size before they are exponentiated, as in the loss.
-MAX_LOG_RATIO = 20.0
+from warmrl_grpo.loss import MAX_LOG_RATIO
 
 
 def importance_weights(

@@ -1,17 +1,24 @@
-"""The clipped policy-gradient loss of GRPO.
+"""The policy-gradient losses of GRPO and its variants.
 
-With r_t = pi(y_t) / pi_old(y_t) and advantage A:
+With r_t = pi(y_t) / pi_old(y_t), A the advantage, w_t the weight (the normaliser), sg what has no gradient:
 
-    L = -sum_t w_t i_t [ min(r_t A, clip(r_t, 1 - clip_low, 1 + clip_high) A) ]  + reference_kl * sum_t w_t k3_t
-    k3_t = exp(log ref_t - log pi_t) - (log ref_t - log pi_t) - 1
+    grpo, dapo, dr_grpo:  L = -sum_t w_t i_t min(r_t A, clip(r_t) A)
+    gspo:                 the same, r_t the geometric mean of the ratios of its completion's |y| trained tokens,
+                          s = (pi(y) / pi_old(y))^(1 / |y|)
+    cispo:                L = -sum_t w_t i_t sg(clip(r_t)) A log pi(y_t)
 
-and where A < 0 the bracket is not below dual_clip * A. The importance weight i_t (`importance.py`) is 1 where a policy
-samples for itself. Log-probabilities are at temperature 1, whatever the rollouts' temperature. Sources: Shao et al.
-2024 (arXiv:2402.03300); clip-higher: Yu et al. 2025 (DAPO, arXiv:2503.14476); dual clip: Ye et al. 2020
-(arXiv:1912.09729); k3: Schulman 2020.
+clip(r) is r between 1 - clip_low and 1 + clip_high, and where A < 0 the min is not below dual_clip * A. `dapo` and
+`dr_grpo` differ from `grpo` in their settings alone (`config.py`). The importance weight i_t (`importance.py`) is 1
+where a policy samples for itself. Log-probabilities are at temperature 1, whatever the rollouts' temperature.
+
+Sources: Shao et al. 2024 (arXiv:2402.03300); clip-higher: Yu et al. 2025 (DAPO, arXiv:2503.14476); dual clip: Ye et
+al. 2020 (arXiv:1912.09729); Liu et al. 2025 (Dr. GRPO, arXiv:2503.20783); Zheng et al. 2025 (GSPO, arXiv:2507.18071,
+equations 5 and 7); MiniMax 2025 (CISPO, arXiv:2506.13585, equation 4).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -28,39 +35,59 @@ def grpo_loss(
     *,
     clip_low: float,
     clip_high: float,
-    dual_clip: float | None = None,
-    reference_logprob: Tensor | None = None,
-    reference_kl: float = 0.0,
+    dual_clip: float = 0.0,
     importance: Tensor | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> Tensor:
-    """The loss summed over tokens.
+    """The loss of `grpo`, `dapo`, `dr_grpo` and (with `lengths`) `gspo`, summed over tokens.
 
     Args:
         logprob: `[n]` log-probability of each sampled token under the policy.
         old_logprob: `[n]` the same under the policy that sampled it (the policy itself, detached, for one update).
         advantage: `[n]` its completion's advantage.
-        weight: `[n]` its weight; weights sum to 1 over an update.
+        weight: `[n]` its weight, as the stage's `normalise` says.
         clip_low: The ratio is clipped from below at 1 - clip_low.
         clip_high: The ratio is clipped from above at 1 + clip_high.
-        dual_clip: Bound on the objective of negative advantages, in advantages; None for none.
-        reference_logprob: `[n]` log-probability under the reference; needed when `reference_kl` > 0.
-        reference_kl: Weight of the k3 divergence to the reference.
+        dual_clip: Bound on the objective of negative advantages, in advantages; 0 for none.
         importance: `[n]` importance weights, held constant; None: all 1.
+        lengths: How many of the tokens each completion has, in order, for ratios of sequences; None: of tokens.
     """
-    ratio = torch.exp((logprob - old_logprob).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+    ratio = ratios(logprob, old_logprob, lengths)
     objective = torch.minimum(ratio * advantage, ratio.clamp(1 - clip_low, 1 + clip_high) * advantage)
-    if dual_clip is not None:
+    if dual_clip:
         objective = torch.where(advantage < 0, torch.maximum(objective, dual_clip * advantage), objective)
     if importance is not None:
         objective = importance * objective
-    loss = -(weight * objective).sum()
-    if reference_kl and reference_logprob is not None:
-        gap = (reference_logprob - logprob).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-        loss = loss + reference_kl * (weight * (torch.exp(gap) - gap - 1)).sum()
-    return loss
+    return -(weight * objective).sum()
 
 
-def clipped(logprob: Tensor, old_logprob: Tensor, advantage: Tensor, *, clip_low: float, clip_high: float) -> Tensor:
-    """`[n]` whether clipping takes the gradient of each token."""
-    ratio = torch.exp(logprob - old_logprob)
+def cispo_loss(
+    logprob: Tensor,
+    old_logprob: Tensor,
+    advantage: Tensor,
+    weight: Tensor,
+    *,
+    clip_low: float,
+    clip_high: float,
+    importance: Tensor | None = None,
+) -> Tensor:
+    """The loss of `cispo`, summed over tokens; arguments as for `grpo_loss`. Every token keeps a gradient."""
+    clipped_ratio = ratios(logprob.detach(), old_logprob).clamp(1 - clip_low, 1 + clip_high)
+    objective = clipped_ratio * advantage * logprob
+    if importance is not None:
+        objective = importance * objective
+    return -(weight * objective).sum()
+
+
+def ratios(logprob: Tensor, old_logprob: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
+    """`[n]` each token's ratio, or with `lengths` the geometric mean of the ratios of its completion."""
+    log_ratio = logprob - old_logprob
+    if lengths is not None:
+        means = torch.stack([part.mean() for part in log_ratio.split(list(lengths))])
+        log_ratio = means.repeat_interleave(torch.tensor(lengths, device=means.device))
+    return torch.exp(log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+
+
+def clipped(ratio: Tensor, advantage: Tensor, *, clip_low: float, clip_high: float) -> Tensor:
+    """`[n]` whether clipping takes the gradient of each token (of `cispo`: makes it smaller)."""
     return ((ratio < 1 - clip_low) & (advantage < 0)) | ((ratio > 1 + clip_high) & (advantage > 0))

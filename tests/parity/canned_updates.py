@@ -6,8 +6,10 @@ case the loss and every gradient, of each scored token its log-probability, the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.state import AcceleratorState
@@ -59,6 +61,7 @@ class Subject:
     train: tuple[str, ...] = ("language", "projector", "vision")
     adapters: bool = False
     recomputed: str = "auto"
+    settings: Mapping[str, Any] = field(default_factory=dict)
     cases: tuple[str, ...] = ("mixed", "accumulated", "text")
 
     def policy(self, folder: Path) -> Policy:
@@ -76,9 +79,11 @@ class Subject:
         return policy
 
 
+GSPO = {"loss": "gspo", "clip_low": 0.05, "clip_high": 0.05, "entropy_bonus": 0.01}
 SUBJECTS = {
     "ddp": Subject(sharding="none", cases=tuple(CASES)),
     "fsdp2": Subject(cases=tuple(CASES)),
+    "gspo": Subject(settings=GSPO, cases=("accumulated",)),
     "adapters": Subject(adapters=True),
     "vision": Subject(train=("vision",), recomputed="on"),
     "bfloat16": Subject(dtype="bfloat16"),
@@ -98,8 +103,9 @@ def updates(subject: Subject, policy: Path, reference: Path) -> tuple[dict[str, 
     for name in subject.cases:
         shape, budget = CASES[name]
         config = GRPOConfig(
-            max_grad_norm=UNCLIPPED, token_budget=budget, reference_kl=0.04, gradient_checkpointing=subject.recomputed
-        )
+            max_grad_norm=UNCLIPPED, token_budget=budget, reference_kl=0.04, gradient_checkpointing=subject.recomputed,
+            **subject.settings,
+        )  # fmt: skip
         stage = stage_for(trained, config, policy, processes)
         stage.reference = trained.unadapted if subject.adapters else lambda: load_policy(reference)
         method, groups = GRPO(config, stage), canned_groups(trained, shape)

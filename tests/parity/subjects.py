@@ -131,7 +131,7 @@ def update_of(stage: Stage, method: Any, groups: Sequence[Group], packed: Any = 
     return Update(found["loss"], gradients_of(model))
 
 
-def weighed(groups: Sequence[Group], how: str = "token") -> Sequence[Group]:
+def weighed(groups: Sequence[Group], how: str = "token", max_tokens: int = 1024) -> Sequence[Group]:
     """The groups, with each token's weight written into them."""
-    weigh(groups, how)
+    weigh(groups, how, max_tokens)
     return groups

@@ -84,7 +84,7 @@ def test_canned_updates(tmp_path):
 
 
 def recipe_in(folder):
-    """DPO of two steps, distillation of two, then GRPO of two, on rollouts of several sampling blocks."""
+    """DPO of two steps, distillation of two, then GSPO of two with more than one draw each, in several blocks."""
     folder.mkdir()
     pairs = [{"prompt": f"{n} ?", "chosen": f"{n} + 1", "rejected": f"{n} + 2 + 3"} for n in range(8)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
@@ -93,9 +93,10 @@ def recipe_in(folder):
     cold = {"use": "dpo", "data": "pairs", "loss": "mpo", "steps": 2, "prompts_per_step": 3, "token_budget": 30}
     warm = {"use": "opd", "policy": "base", "data": "train", "steps": 2, "prompts_per_step": 4, "max_tokens": 8,
             "teacher": {"use": "local", "path": "pocket:random-teacher"}, "updates_per_rollout": 2}  # fmt: skip
-    rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 8}
+    rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 24,
+          "loss": "gspo", "updates_per_rollout": 3, "resample": 2, "reference_kl": 0.1, "kl_target": 1e-3}  # fmt: skip
     return write_recipe(
-        folder, model={"path": "pocket:random"}, data=data, stage={"cold": cold, "warm": warm, "rl": rl},
+        folder, model={"path": "pocket:base"}, data=data, stage={"cold": cold, "warm": warm, "rl": rl},
         sampler={"use": "transformers", "block_size": 2}, eval={"metrics": ["accuracy"], "samples": 2, "max_tokens": 8},
     )  # fmt: skip
 
@@ -121,6 +122,7 @@ def test_a_run(tmp_path):
     assert first == second
     assert [len(ids) for ids in first] == [3, 3, 4, 4, 3, 3]
     assert ledgers[0][:5] == ledgers[1][:5], "later samples are of weights that differ by rounding"
+    assert ledgers[0][4]["left_out"]
     for own, other in zip(rows(one / "metrics.jsonl")[:5], rows(two / "metrics.jsonl")[:5], strict=True):
         assert own.keys() == other.keys()
         numbers = [name for name, value in own.items() if isinstance(value, float)]

@@ -49,7 +49,7 @@ def groups_for(policy, scored):
 def ours(folder, *, scored=True, **config):
     policy = load_policy(folder)
     groups = groups_for(policy, scored)
-    config = GRPOConfig(max_grad_norm=UNCLIPPED, dual_clip=None, importance_cap=1.5, **config)
+    config = GRPOConfig(max_grad_norm=UNCLIPPED, dual_clip=0, importance_cap=1.5, **config)
     stage = stage_for(policy, config, folder, Processes())
     return update_of(stage, GRPO(config, stage), weighed(groups))
 

@@ -53,15 +53,20 @@ class Method(ABC, Generic[C]):
 
     @abstractmethod
     def loss(self, batch: Any) -> Any:
-        """The loss of a packed batch (`Row`): a `TokenLoss` or a `Divergence` of `warmrl.engine.api`.
+        """The loss of a packed batch (`Row`): a `TokenLoss`, `SequenceLoss` or `Divergence` of `warmrl.engine.api`.
 
-        `batch.columns` holds each trained token's signals, and `weight`, which sums to 1 over an update as the
-        stage's `normalise` says; the loss is the weighted sum over tokens.
+        `batch.columns` holds each trained token's signals, and `weight`, which sums to 1 over an update (but for
+        "constant") as the stage's `normalise` says; the loss is the weighted sum over tokens. By `token_weight` a sum
+        is a mean over all trained tokens of the update, whatever `normalise` is.
         """
 
     def informative(self, group: Group) -> bool:
         """False for a group whose gradient is exactly zero: it is counted, and not computed."""
         return True
+
+    def left_out(self) -> Sequence[Group]:
+        """Groups that were sampled for this step and are not trained on; the ledger names them."""
+        return ()
 
     def needs_old_logprobs(self, groups: Sequence[Group]) -> bool:
         """Whether the loss reads `old_logprob` of these groups: what the policy that sampled them said of each token.

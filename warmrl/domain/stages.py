@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from warmrl.domain.config import Choice, Config
 
 # Fields under this marker never change results, so they are left out of a stage's key.
 NOT_SEMANTIC: dict[str, Any] = {"semantic": False}
+# Fields under this one were added when there were results already: a key has them where they are not at their default.
+ADDED: dict[str, Any] = {"semantic": "unless default"}
 
 
 class StageConfig(Config):
@@ -72,13 +74,16 @@ class MethodConfig(StageConfig):
     """Prompts drawn for each step."""
     updates_per_rollout: Annotated[int, Field(ge=1)] = 1
     """Optimizer updates made from each step's groups; more than one needs the old log-probabilities."""
-    normalise: Literal["token", "sequence"] = "token"
-    """The loss is a mean over all trained tokens of an update (DAPO, EasyR1), or over completions of their token
-    means (GRPO's paper)."""
+    normalise: Literal["token", "sequence", "constant"] = "token"
+    """`token`: the loss is a mean over all trained tokens of an update (DAPO, EasyR1). `sequence`: a mean over
+    completions of their token means, also called the length-mean loss (GRPO's paper, VLAA-Thinker). `constant`: a sum
+    over tokens, divided by completions x `max_tokens` (Dr. GRPO), so that no length is favoured."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-6
     """Peak learning rate of AdamW. 1e-6: EasyR1's and verl's published setting for 7B full fine-tuning."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Learning-rate schedule after warm-up; `constant` is EasyR1's."""
+    min_learning_rate: Annotated[float, Field(ge=0, json_schema_extra=ADDED)] = 0.0
+    """Where `linear` and `cosine` end (VLAA-Thinker: 5e-7 after a `warmup` of 0.03, methods B.5)."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of optimizer updates over which the learning rate rises linearly from zero."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.999)
@@ -105,6 +110,15 @@ class MethodConfig(StageConfig):
     """Recompute activations in the backward pass: `auto` does so for rows whose estimate exceeds the free memory."""
     checkpoint_every: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 20
     """Steps between checkpoints of a stage."""
+
+    @model_validator(mode="after")
+    def _falls_to_its_floor(self) -> MethodConfig:
+        low, high = self.min_learning_rate, self.learning_rate
+        if low > high:
+            raise ValueError(f"`min_learning_rate` is {low:g}, above `learning_rate` ({high:g}), which falls to it")
+        if low and self.schedule == "constant":
+            raise ValueError('`min_learning_rate` is where a schedule ends: set `schedule` to "cosine" or "linear"')
+        return self
 
     def holds(self) -> frozenset[str]:
         """What the method keeps beside the policy, for the plan of memory.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from warmrl.domain.config import Choice, Config
-from warmrl.domain.stages import NOT_SEMANTIC
+from warmrl.domain.stages import ADDED, NOT_SEMANTIC
 from warmrl.engine.checkpoints import find
 from warmrl.engine.storage import canonical
 from warmrl.plugin.registry import Registry
@@ -22,7 +22,8 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 
 def semantic(value: Any, registry: Registry, skip: frozenset[str] = frozenset()) -> Any:
-    """A config as plain values: fields that never change results left out, plugins with their revisions.
+    """A config as plain values: fields that never change results left out, so later ones at their default; plugins
+    with their revisions.
 
     A teacher's checkpoint is identified by its content, not by its path.
     """
@@ -36,7 +37,8 @@ def semantic(value: Any, registry: Registry, skip: frozenset[str] = frozenset())
         return {
             name: semantic(getattr(value, name), registry)
             for name, field in type(value).model_fields.items()
-            if name not in skip and (field.json_schema_extra or {}) != NOT_SEMANTIC
+            if name not in skip and field.json_schema_extra != NOT_SEMANTIC
+            if field.json_schema_extra != ADDED or getattr(value, name) != field.default
         }
     if isinstance(value, dict):
         return {name: semantic(one, registry) for name, one in value.items()}

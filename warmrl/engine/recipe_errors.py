@@ -17,25 +17,35 @@ PEER_WORDS = {
     "beta": "reference_kl",
     "clip_ratio_high": "clip_high",
     "clip_ratio_low": "clip_low",
+    "entropy_coef": "entropy_bonus",
+    "entropy_coeff": "entropy_bonus",
     "epsilon": "clip_low",
     "epsilon_high": "clip_high",
     "generation_batch_size": "prompts_per_step",
+    "horizon": "kl_horizon",
+    "init_kl_coef": "reference_kl",
     "kl_coef": "reference_kl",
+    "loss_mode": "loss",
+    "loss_type": "loss",
     "lr": "learning_rate",
     "lr_scheduler_type": "schedule",
     "max_completion_length": "max_tokens",
     "max_new_tokens": "max_tokens",
+    "max_num_gen_batches": "resample",
     "max_response_length": "max_tokens",
     "max_steps": "steps",
+    "min_lr": "min_learning_rate",
     "model_name_or_path": "path",
     "n": "samples_per_prompt",
     "num_generations": "samples_per_prompt",
     "num_iterations": "updates_per_rollout",
     "num_train_epochs": "epochs",
     "per_device_train_batch_size": "prompts_per_step",
+    "policy_loss": "loss",
     "ppo_epochs": "updates_per_rollout",
     "rollout_batch_size": "prompts_per_step",
     "rollout_n": "samples_per_prompt",
+    "target_kl": "kl_target",
     "teacher_model_name_or_path": "teacher",
     "torch_dtype": "dtype",
     "train_batch_size": "prompts_per_step",
@@ -73,7 +83,8 @@ def sentence(error: dict[str, Any], where: tuple[str | int, ...], known: Sequenc
     if error["type"] == "missing":
         return f"`{at}` is missing; it has no default, so set it."
     rule = error["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"`{at}` is {error['input']!r}: {rule[0].lower()}{rule[1:]}."
+    value = "" if isinstance(error["input"], dict) else f" is {error['input']!r}"
+    return f"`{at}`{value}: {rule[0].lower()}{rule[1:]}."
 
 
 def instead(key: str, known: Sequence[str]) -> str:

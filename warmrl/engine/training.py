@@ -41,6 +41,7 @@ def train(stage: Stage, method: Method[Any]) -> None:
         clock.lap("rollout")
         row = update(stage, method, packed, optimizer, groups, step, clock)
         done = stage.processes.agree(method.after_step(step))
+        write_ledger(stage, step, groups, method.left_out())
         write_step(stage, row, groups, clock, step, total)
         last = done or step + 1 == total
         border(stage, step + 1, optimizer, method, last)
@@ -84,7 +85,7 @@ def update(
         clock.lap("score")
     fill_skipped(stage, config, [group for group in groups if not method.informative(group)])
     for number, part in enumerate(parts(groups, config.updates_per_rollout)):
-        weigh(part, config.normalise)
+        weigh(part, config.normalise, config.max_tokens)
         rate = learning_rate(config, method.total_steps(), step * config.updates_per_rollout + number)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -201,16 +202,19 @@ def of_groups(groups: Sequence[Group], sums: dict[str, float]) -> dict[str, floa
     return out
 
 
-def weigh(groups: Sequence[Group], how: str) -> None:
-    """Give every token of an update its weight in the loss; the weights of an update sum to 1.
+def weigh(groups: Sequence[Group], how: str, max_tokens: int) -> None:
+    """Give every token of an update its weight in the loss (`weight`) and in a mean over tokens (`token_weight`).
 
     `token`: one over all trained tokens. `sequence`: one over (completions x the completion's trained tokens).
+    `constant`: one over (completions x `max_tokens`). The weights of an update sum to 1, but for `constant`.
     """
     completions = [one for group in groups for one in group.completions]
     tokens = sum(one.trained_tokens for one in completions)
     for one in completions:
-        share = len(completions) * one.trained_tokens if how == "sequence" else tokens
+        longest = {"sequence": one.trained_tokens, "constant": max_tokens}
+        share = tokens if how == "token" else len(completions) * longest[how]
         one.signals["weight"] = 1.0 / max(share, 1)
+        one.signals["token_weight"] = 1.0 / max(tokens, 1)
 
 
 def parts(groups: list[Group], count: int) -> Iterator[list[Group]]:
@@ -222,23 +226,34 @@ def parts(groups: list[Group], count: int) -> Iterator[list[Group]]:
 
 
 def learning_rate(config: MethodConfig, steps: int, update: int) -> float:
-    """The rate of an update (from 0): linear warm-up, then constant, linear to zero, or cosine to zero."""
+    """The rate of an update (from 0): linear warm-up, then constant, or linear or cosine to the floor."""
     total = steps * config.updates_per_rollout
     warm = int(total * config.warmup)
     if update < warm:
         return config.learning_rate * (update + 1) / warm
     done = (update - warm) / max(total - warm, 1)
     shape = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}
-    return config.learning_rate * shape[config.schedule]
+    floor = config.min_learning_rate
+    return floor + (config.learning_rate - floor) * shape[config.schedule]
+
+
+def write_ledger(stage: Stage, step: int, groups: Sequence[Group], left_out: Sequence[Group]) -> None:
+    """Write which problems and completions a step trained on, and which were sampled for nothing."""
+    if stage.processes.first:
+        row = {"step": step + 1, "samples": named(groups)}
+        stage.ledger.append(row | ({"left_out": named(left_out)} if left_out else {}))
+
+
+def named(groups: Sequence[Group]) -> list[list[Any]]:
+    """Each group's problem and its completions' hashes."""
+    return [[group.problem.id, [digest(one.tokens) for one in group.completions]] for group in groups]
 
 
 def write_step(
     stage: Stage, row: dict[str, float], groups: Sequence[Group], clock: Clock, step: int, total: int
 ) -> None:
-    """Write a step's row, ledger, some rollouts, and its times."""
+    """Write a step's row, some rollouts, and its times."""
     if stage.processes.first:
-        samples = [[group.problem.id, [digest(one.tokens) for one in group.completions]] for group in groups]
-        stage.ledger.append({"step": step + 1, "samples": samples})
         for group in groups[:ROLLOUTS_KEPT]:
             texts = [{"text": c.text, "reward": c.reward, "finish": c.finish} for c in group.completions]
             kept = {"step": step + 1, "problem": group.problem.id, "gold": group.problem.gold, "completions": texts}

@@ -277,7 +277,7 @@ class _Chunk:
     def _of_tokens(self, loss: TokenLoss) -> tuple[Tensor, Tensor]:
         """With z the logits and p their softmax: d log p_t / dz = onehot_t - p, dH / dz = -p (log p + H).
 
-        Comes last: it may use p up.
+        Comes last: it may use p and log p up.
         """
         points = self.logprob.clone().requires_grad_(), self.entropy.clone().requires_grad_()
         with torch.enable_grad():
@@ -287,7 +287,8 @@ class _Chunk:
         if by_entropy is None:
             grad = self.p.mul_(-slope[:, None])  # in its place: p is not read again
         else:
-            grad = self.p * -(slope[:, None] + by_entropy[:, None] * (self.log_p + self.entropy[:, None]))
+            rise = self.log_p.add_(self.entropy[:, None]).mul_(by_entropy[:, None])  # in its place, too
+            grad = rise.add_(slope[:, None]).mul_(self.p).neg_()
         return value.detach(), grad.scatter_add_(1, self.targets[:, None], slope[:, None])
 
     def _to_teacher(self, loss: Divergence, out: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,12 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from warmrl.domain.config import Choice
-from warmrl.domain.errors import PluginError, RecipeError
-from warmrl.domain.names import CheckpointName, MetricName
+from warmrl.domain.errors import RecipeError
+from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
 from warmrl.domain.stages import CuratorConfig, MethodConfig, StageConfig
 from warmrl.domain.teacher import TeacherConfig
+from warmrl.engine.metric_rules import handoff_problems, metric_problems
 from warmrl.plugin.registry import Registry
 
 # Full distributions contain the sampled tokens' probabilities, and who tells of the top-k tells of the sampled ones.
@@ -21,6 +22,7 @@ IMPLIED = {"full": {"full", "top-k", "sampled"}, "top-k": {"top-k", "sampled"}, 
 def check_references(path: Path, recipe: Recipe, registry: Registry) -> None:
     """Raise `RecipeError` with every broken rule, or return."""
     problems = [*stage_problems(recipe), *eval_problems(recipe), *metric_problems(recipe, registry)]
+    problems += handoff_problems(recipe, registry)
     if not problems:
         problems = [*teacher_problems(recipe)]
     if problems:
@@ -121,31 +123,6 @@ def eval_problems(recipe: Recipe) -> Iterator[str]:
             yield f"`eval.at[{position}]` is `{text}`: a recipe evaluates its own stages; use `warmrl eval` for others."
             continue
         yield from checkpoint_problems(recipe, name, f"eval.at[{position}]")
-
-
-def metric_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
-    """Metrics that are unknown, misspelt, or ask for more samples than there are."""
-    for position, text in enumerate(recipe.eval.metrics):
-        at = f"eval.metrics[{position}]"
-        try:
-            name = MetricName.parse(text)
-            metric = registry.get("metric", name.name).load()
-        except (ValueError, PluginError) as error:
-            yield f"`{at}` is `{text}`: {error}."
-            continue
-        samples, fewest = recipe.eval.samples, name.k or metric.least
-        if metric.takes_k and name.k is None:
-            yield (
-                f"`{at}` is `{text}`: it speaks of k samples; write `{name.spelled('k')}`, for example "
-                f"`{name.spelled(8)}`."
-            )
-        elif not metric.takes_k and name.k is not None:
-            yield f"`{at}` is `{text}`: `{name.name}` takes no k; write `{name.name}`."
-        elif fewest > samples:
-            yield (
-                f"`{at}` is `{text}`, but `eval.samples` is {samples}: it is undefined for fewer than {fewest} "
-                f"samples; raise `eval.samples`{' or lower k' if metric.takes_k else ''}."
-            )
 
 
 def teacher_problems(recipe: Recipe) -> Iterator[str]:

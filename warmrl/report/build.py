@@ -8,6 +8,7 @@ and every contrast is paired with shared draws. The dict:
                                         metrics (`step` counts from 1; none for a curator)
     evaluations                         as `scores` says, with stage, step (None: the end) and settings; optionally
                                         what `grading` says
+    handoff                             optional: what hand-off rules chose, each with its candidates' evaluations
     findings, handoffs, budget, reproduce   optional: sentences, sentences, a table, command lines
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 from warmrl.report.checkpoints import Track
 from warmrl.report.comparable import other_settings
 from warmrl.report.grading import grading, notes, overlaps
+from warmrl.report.handoff import handoffs
 from warmrl.report.output import write
 from warmrl.report.scores import DIGITS, FORMAT, METHODS, Suite, Table, check_lengths, rounded, sampling, suites
 from warmrl.report.words import CLAIM, answer
@@ -58,7 +60,9 @@ def build(run: Mapping[str, Any]) -> Table:
         "notes": notes(evaluations),
         "budget": run.get("budget", {}),
     }
-    report["findings"] = [*run.get("handoffs", []), *run.get("findings", []), *report.pop("refused")]
+    report["handoff"] = handoffs(run.get("handoff", []), report["suites"], settings)
+    chosen = [one for handoff in report["handoff"] for one in handoff["findings"]]
+    report["findings"] = [*run.get("handoffs", []), *chosen, *run.get("findings", []), *report.pop("refused")]
     report["answer"] = answer(report["contrasts"], settings["level"])
     written = {"recipe": run["recipe"], "environment": run["environment"], "reproduce": run.get("reproduce", [])}
     return {**rounded(report, DIGITS), **rounded(written, None)}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from warmrl.report.handoff import handoff_tables
 from warmrl.report.tables import blocks, by_suite, grading, metric_grid, overlapping
 from warmrl.report.words import DASH, change, duration, number, percent, probability, rate, span, verdict
 
@@ -25,6 +26,7 @@ def render(report: Mapping[str, Any]) -> str:
             lines += contrasts(pair["rows"], "metric")
         if suite["curves"]:
             lines += ["", "### pass@k, %", "", CLAIM, "", *curves(suite)]
+    lines += chosen(report)
     lines += evaluations(report)
     lines += findings(report)
     lines += ["", "## Stages and time", "", *stages(report["stages"])]
@@ -82,6 +84,20 @@ def contrasts(rows: Iterable[Table], first: str, *, over_time: bool = True) -> l
             for row in rows
         ],
     )
+
+
+def chosen(report: Table) -> list[str]:
+    """What hand-off rules chose from."""
+    lines: list[str] = []
+    for one in handoff_tables(report):
+        lines += ["", f"## What {plain(one['stage'])} hands on", ""]
+        lines += [f"On {plain(one['on'])}, {one['problems']} problems. Floor: {plain(one['floors'])}. {CLAIM}", ""]
+        rows = [
+            [row["checkpoint"], str(row["step"]), *(cell(score) for score in row["scores"]), row["verdict"]]
+            for row in one["rows"]
+        ]
+        lines += table(["candidate", "step", *one["metrics"], "what became of it"], rows)
+    return lines
 
 
 def curves(suite: Table) -> list[str]:

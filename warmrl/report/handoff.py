@@ -7,7 +7,7 @@ from typing import Any
 
 from warmrl.report.scores import Suite, Table, check_lengths
 from warmrl.report.verdicts import listed
-from warmrl.report.words import quantity
+from warmrl.report.words import UNITS, quantity
 
 Record = Mapping[str, Any]
 
@@ -109,11 +109,11 @@ def handoff_tables(report: Record) -> list[Table]:
             "stage": one["stage"],
             "on": one["on"],
             "problems": one["problems"],
-            "metrics": [row["metric"] for row in one["candidates"][0]["scores"]],
+            "metrics": [{"name": row["metric"], "unit": UNITS[row["unit"]]} for row in one["candidates"][0]["scores"]],
             "floors": asked(one) or "none",
             "rows": [row | {"verdict": verdict(row, one)} for row in one["candidates"]],
         }
-        for one in report["handoff"]
+        for one in report.get("handoff", [])
     ]
 
 

@@ -96,7 +96,15 @@ def chosen(report: Table) -> list[str]:
             [row["checkpoint"], str(row["step"]), *(cell(score) for score in row["scores"]), row["verdict"]]
             for row in one["rows"]
         ]
-        lines += table(["candidate", "step", *one["metrics"], "what became of it"], rows)
+        lines += table(
+            [
+                "candidate",
+                "step",
+                *(f"{metric['name']}, {metric['unit']}" for metric in one["metrics"]),
+                "what became of it",
+            ],
+            rows,
+        )
     return lines
 
 

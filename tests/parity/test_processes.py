@@ -87,7 +87,8 @@ def recipe_in(folder):
     """Distillation of two steps, then GRPO of two, on rollouts of several sampling blocks."""
     folder.mkdir()
     warm = {"use": "opd", "policy": "base", "data": "train", "steps": 2, "prompts_per_step": 4, "max_tokens": 8,
-            "teacher": {"use": "local", "path": "pocket:random-teacher"}, "updates_per_rollout": 2}  # fmt: skip
+            "teacher": {"use": "local", "path": "pocket:random-teacher"}, "updates_per_rollout": 2,
+            "handoff": {"by": "loss", "on": "held", "at": [1], "floor": {"loss": 99.0, "pass@2": 0.0}, "samples": 2}}  # fmt: skip
     rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 8}
     return write_recipe(
         folder, model={"path": "pocket:random"}, stage={"warm": warm, "rl": rl},

@@ -93,6 +93,7 @@ WRONG = {
     "{by='pass@4', on='nowhere', at=[1]}": "`stage.warm.handoff.on` is `nowhere`, which is no",
     "{by='pass@4', on='warmup', at=[1]}": "which `stage.warm` trains on",
     "{by='pass@4', on='held', at=[1, 9]}": "has step 9, but the stage has 3 steps",
+    "{by='pass@4', on='held', at=[0]}": "has step 0, but steps count from 1",
     "{by='pass@32', on='held', at=[1]}": "`stage.warm.handoff.samples` is 16: it is undefined for fewer than 32",
     "{by='pass', on='held', at=[1]}": "write `pass@k`",
     "{by='entropy', on='held', at=[1]}": "neither more nor less is better",

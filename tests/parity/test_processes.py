@@ -19,6 +19,7 @@ from warmrl.testing.run import environment, warmrl, write_recipe
 
 # In bfloat16 a rank's rows are summed in another order, and products round at 2^-9.
 BFLOAT16_TOLERANCE = 0.03
+SPLITS = {"train": "train", "held": "test"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -84,14 +85,15 @@ def test_canned_updates(tmp_path):
 
 
 def recipe_in(folder):
-    """Distillation of two steps, then GRPO of two, on rollouts of several sampling blocks."""
+    """Distillation of two steps, of which a rule hands one on, then GRPO of two, on several sampling blocks."""
     folder.mkdir()
     warm = {"use": "opd", "policy": "base", "data": "train", "steps": 2, "prompts_per_step": 4, "max_tokens": 8,
             "teacher": {"use": "local", "path": "pocket:random-teacher"}, "updates_per_rollout": 2,
-            "handoff": {"by": "loss", "on": "held", "at": [1], "floor": {"loss": 99.0, "pass@2": 0.0}, "samples": 2}}  # fmt: skip
+            "handoff": {"by": "loss", "on": "held", "at": [1], "floor": {"pass@2": 0.0}, "samples": 2}}  # fmt: skip
     rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 8}
+    data = {name: {"use": "pocket_geometry", "split": split, "limit": 8} for name, split in SPLITS.items()}
     return write_recipe(
-        folder, model={"path": "pocket:random"}, stage={"warm": warm, "rl": rl},
+        folder, model={"path": "pocket:random"}, stage={"warm": warm, "rl": rl}, data=data,
         sampler={"use": "transformers", "block_size": 2}, eval={"metrics": ["accuracy"], "samples": 2, "max_tokens": 8},
     )  # fmt: skip
 
@@ -115,6 +117,10 @@ def test_a_run(tmp_path):
     ledgers = [rows(run / "ledger.jsonl") for run in (one, two)]
     first, second = ([[problem for problem, _ in row["samples"]] for row in ledger] for ledger in ledgers)
     assert first == second
+    chosen = [json.loads((run / "handoffs/warm/handoff.json").read_text()) for run in (one, two)]
+    assert chosen[0]["chosen"] == chosen[1]["chosen"]
+    losses = [[candidate["values"]["loss"] for candidate in record["candidates"]] for record in chosen]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert [len(ids) for ids in first] == [4, 4, 3, 3]
     assert ledgers[0][:3] == ledgers[1][:3], "later samples are of weights that differ by rounding"
     for own, other in zip(rows(one / "metrics.jsonl")[:3], rows(two / "metrics.jsonl")[:3], strict=True):

@@ -22,7 +22,7 @@ class HandoffTable(Config):
     on: str
     """The held-out problems: a `[suite.*]` table, or a `[data.*]` table that nothing trains on (problems for the choice
     alone: scores on the suite that chose are optimistic)."""
-    at: list[Annotated[int, Field(ge=1)]] = []
+    at: list[int] = []
     """Steps that are candidates, besides the stage's end, which always is one."""
     every: Annotated[int | None, Field(ge=1)] = None
     """Every so many steps is a candidate as well."""

@@ -77,9 +77,10 @@ def place_problems(recipe: Recipe, rule: HandoffTable, at: str) -> Iterator[str]
 
 def step_problems(rule: HandoffTable, steps: int, at: str) -> Iterator[str]:
     """Whether the candidates are steps of the stage, and more than one."""
-    beyond = [one for one in rule.at if steps and one > steps]
+    beyond = [one for one in rule.at if one < 1 or (steps and one > steps)]
     if beyond:
-        yield f"`{at}.at` has step {beyond[0]}, but the stage has {steps} steps."
+        has = f"the stage has {steps} steps" if beyond[0] > 0 else "steps count from 1"
+        yield f"`{at}.at` has step {beyond[0]}, but {has}."
     if rule.every and not steps:
         yield f"`{at}.every`: the stage's steps follow from its epochs (`steps` is 0); name the candidates in `at`."
     elif not rule.steps(steps) and not beyond and not rule.floors():

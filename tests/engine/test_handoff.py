@@ -76,8 +76,8 @@ def test_of_equals_the_earliest_and_never_one_without_a_value() -> None:
 
 
 def test_a_floor_leaves_out_and_may_leave_none() -> None:
-    both: dict[str, list[float | None]] = {"pass@2": [0.2, 0.4, 0.5], "entropy": [0.5, 0.2, 0.1]}
-    assert chosen("pass@2", both, floor={"entropy": 0.15}) == "warm@2"
+    both: dict[str, list[float | None]] = {"pass@2": [0.4, 0.2, 0.5], "entropy": [0.5, 0.2, 0.1]}
+    assert chosen("pass@2", both, floor={"entropy": 0.15}) == "warm@1"
     assert chosen("pass@2", both, floor={"entropy": 0.15, "pass@2": 0.45}) is None
     assert chosen("pass@2", both, floor=0.6) is None
     assert chosen("loss", {"loss": [0.9, 0.3, 0.7]}, floor=0.2) is None, "of a loss it is the most"

@@ -187,6 +187,7 @@ def test_the_report_has_the_chosen_and_the_rejected(home: Home) -> None:
 def test_the_same_again_is_reused_and_a_rule_that_agrees_shares_what_follows(home: Home) -> None:
     before = {file: file.stat().st_mtime_ns for file in home.path.glob("store/samples-*/*")}
     again = home.run(ruled(floor="99.0"))
+    assert [again.handed_on(stage) for stage in again.trained()] == ["policies/step-000001", "policy"]
     assert (again.done, again.reused) == ([], ["warm", "rl"])
     other = home.run(ruled(floor="{ loss = 98.0 }"))
     assert other.done == []
@@ -248,4 +249,4 @@ def test_a_report_tells_candidates_apart_only_where_it_can() -> None:
     table = {"name": "x", "seed": 0, "recipe": {}, "environment": {}, "stages": [], "evaluations": []}
     report = build(table | {"handoff": [record]})
     assert report["handoff"][0]["beside"] == ["warm@end"]
-    assert "1 of 2 other candidates can't be told apart from it: warm@end." in report["findings"][0]
+    assert "1 of the 2 others can't be told apart from it: warm@end." in report["findings"][0]

@@ -19,7 +19,7 @@ from warmrl.domain.errors import Interrupted, WarmrlError
 from warmrl.domain.handoff import LOSS
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
-from warmrl.engine.entries import Entries
+from warmrl.engine.entries import Entries, policy_folder
 from warmrl.engine.grading import Graders, lacking
 from warmrl.engine.handoff import LOSSES, candidates, chosen_sentence, losses_folder, refusal, rule_of
 from warmrl.engine.launch import is_first, launched
@@ -118,6 +118,11 @@ class Experiment:
     def trained(self) -> list[str]:
         """The stages that made a policy."""
         return [name for name in self.entries.order() if self.recipe.stage[name].kind != "curator"]
+
+    def handed_on(self, stage: str) -> str:
+        """Where in its entry a finished stage has the policy that it hands on."""
+        name = self.entries.handed_on(CheckpointName(stage))
+        return policy_folder(name.step if name else None)
 
     def findings(self) -> list[str]:
         """What stages found worth saying (preflights, curators)."""

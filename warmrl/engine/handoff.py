@@ -158,7 +158,10 @@ def keep_choice(entries: Entries, record: Table) -> None:
 def chosen_sentence(record: Mapping[str, Any]) -> str:
     """What was handed on, in a sentence."""
     by = record["rule"]["by"]
-    values = {one["checkpoint"]: shown(one["values"][by]) for one in record["candidates"]}
+    values = {
+        one["checkpoint"]: shown(one["values"][by]) + ("" if one["meets"] else " below the floor")
+        for one in record["candidates"]
+    }
     chosen = record["chosen"]
     rest = ", ".join(f"{name} {value}" for name, value in values.items() if name != chosen) or "no other"
     return (

@@ -28,6 +28,7 @@ def handoff(record: Record, suites: Sequence[str], settings: Mapping[str, Any]) 
     rest = [one["checkpoint"] for one in record["candidates"] if one["checkpoint"] != chosen]
     pairs = [(name, chosen) for name in rest] if chosen else []
     endpoints, contrasts = Suite(record["evaluations"]).measured(pairs, settings)
+    fit = [one["checkpoint"] for one in record["candidates"] if one["meets"]]
     own = [row for row in contrasts if row["metric"] == rule["by"] and row["difference"] is not None]
     found = {
         "stage": record["stage"],
@@ -38,7 +39,7 @@ def handoff(record: Record, suites: Sequence[str], settings: Mapping[str, Any]) 
         "problems": record["problems"],
         "chosen": chosen,
         "rejected": rest,
-        "beside": [row["from"] for row in own if not row["resolved"]],
+        "beside": [row["from"] for row in own if not row["resolved"] and row["from"] in fit],
         "higher_is_better": record["higher_is_better"],
         "candidates": [
             {
@@ -67,8 +68,10 @@ def sentences(found: Record) -> list[str]:
     where = f"by {by} on {on} ({found['problems']} problems)"
     if chosen is None:
         return [f"Stage `{found['stage']}` hands nothing on: no candidate meets the floor ({asked(found)}), {where}."]
-    scores = {one["checkpoint"]: score(one, by) for one in found["candidates"]}
-    rest, many = found["rejected"], len(found["rejected"])
+    scores = {
+        one["checkpoint"]: score(one, by) + ("" if one["meets"] else ", below the floor") for one in found["candidates"]
+    }
+    rest, fit = found["rejected"], sum(one["meets"] for one in found["candidates"])
     first = f"Stage `{found['stage']}` hands on {chosen} ({scores[chosen]}), {where}"
     if not rest:
         return [f"{first}: the one candidate."]
@@ -77,12 +80,12 @@ def sentences(found: Record) -> list[str]:
     out = [f"{first}{why}. Rejected: {listed([f'{name} ({scores[name]})' for name in rest])}."]
     if found["beside"]:
         out[0] += (
-            f" {len(found['beside'])} of {many} other candidates can't be told apart from it: "
-            f"{listed(found['beside'])}."
+            f" {len(found['beside'])} of the {fit - 1} others{' that meet the floor' if found['floors'] else ''} can't be "
+            f"told apart from it: {listed(found['beside'])}."
         )
-    if directed and found["reported"]:
+    if directed and found["reported"] and fit > 1:
         out.append(
-            f"{by} of {chosen} on {on} is the best of {many + 1} on the same problems, so it is optimistic as a score, "
+            f"{by} of {chosen} on {on} is the best of {fit} on the same problems, so it is optimistic as a score, "
             f"and so is what is compared with it there. Let the rule choose on problems of its own (`on` may name a "
             f"`[data.*]` table), and {on} stays a fair test."
         )

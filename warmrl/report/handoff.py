@@ -79,9 +79,9 @@ def sentences(found: Record) -> list[str]:
     why = "" if directed else f"; it is the last that meets the floor ({asked(found)})"
     out = [f"{first}{why}. Rejected: {listed([f'{name} ({scores[name]})' for name in rest])}."]
     if found["beside"]:
+        others = "others that meet the floor" if found["floors"] else "others"
         out[0] += (
-            f" {len(found['beside'])} of the {fit - 1} others{' that meet the floor' if found['floors'] else ''} can't be "
-            f"told apart from it: {listed(found['beside'])}."
+            f" {len(found['beside'])} of the {fit - 1} {others} can't be told apart from it: {listed(found['beside'])}."
         )
     if directed and found["reported"] and fit > 1:
         out.append(

@@ -19,6 +19,7 @@ from warmrl.testing.run import environment, warmrl, write_recipe
 
 # In bfloat16 a rank's rows are summed in another order, and products round at 2^-9.
 BFLOAT16_TOLERANCE = 0.03
+SPLITS = {"train": "train", "held": "test"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -84,15 +85,16 @@ def test_canned_updates(tmp_path):
 
 
 def recipe_in(folder):
-    """DPO of two steps, distillation of two, then GSPO of two with more than one draw each, in several blocks."""
+    """DPO and distillation of two steps, of which a rule hands one on, then GSPO of two with more draws than one each."""
     folder.mkdir()
     pairs = [{"prompt": f"{n} ?", "chosen": f"{n} + 1", "rejected": f"{n} + 2 + 3"} for n in range(8)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
-    data = {"train": {"use": "pocket_geometry", "split": "train", "limit": 8},
-            "pairs": {"use": "files", "path": str(folder / "pairs.jsonl")}}  # fmt: skip
+    data = {name: {"use": "pocket_geometry", "split": split, "limit": 8} for name, split in SPLITS.items()}
+    data["pairs"] = {"use": "files", "path": str(folder / "pairs.jsonl")}
     cold = {"use": "dpo", "data": "pairs", "loss": "mpo", "steps": 2, "prompts_per_step": 3, "token_budget": 30}
     warm = {"use": "opd", "policy": "base", "data": "train", "steps": 2, "prompts_per_step": 4, "max_tokens": 8,
-            "teacher": {"use": "local", "path": "pocket:random-teacher"}, "updates_per_rollout": 2}  # fmt: skip
+            "teacher": {"use": "local", "path": "pocket:random-teacher"}, "updates_per_rollout": 2,
+            "handoff": {"by": "loss", "on": "held", "at": [1], "floor": {"pass@2": 0.0}, "samples": 2}}  # fmt: skip
     rl = {"use": "grpo", "policy": "warm", "data": "train", "steps": 2, "prompts_per_step": 3, "max_tokens": 24,
           "loss": "gspo", "updates_per_rollout": 3, "resample": 2, "reference_kl": 0.1, "kl_target": 1e-3}  # fmt: skip
     return write_recipe(
@@ -120,6 +122,10 @@ def test_a_run(tmp_path):
     ledgers = [rows(run / "ledger.jsonl") for run in (one, two)]
     first, second = ([[problem for problem, _ in row["samples"]] for row in ledger] for ledger in ledgers)
     assert first == second
+    chosen = [json.loads((run / "handoffs/warm/handoff.json").read_text()) for run in (one, two)]
+    assert chosen[0]["chosen"] == chosen[1]["chosen"]
+    losses = [[candidate["values"]["loss"] for candidate in record["candidates"]] for record in chosen]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert [len(ids) for ids in first] == [3, 3, 4, 4, 3, 3]
     assert ledgers[0][:5] == ledgers[1][:5], "later samples are of weights that differ by rounding"
     assert ledgers[0][4]["left_out"]

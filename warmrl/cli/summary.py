@@ -31,7 +31,7 @@ def summarise(report: dict[str, Any], experiment: Experiment, folder: Path) -> d
     return {
         "run": str(folder),
         "report": str(folder / "report.html"),
-        "policies": {name: str(folder / "stages" / name / "policy") for name in experiment.trained()},
+        "policies": {name: str(folder / "stages" / name / experiment.handed_on(name)) for name in experiment.trained()},
         "stages": {"done": experiment.done, "reused": experiment.reused},
         "metrics": {f"{one['checkpoint']}/{one['suite']}/{one['metric']}": compact(one) for one in endpoints},
     }

@@ -39,20 +39,25 @@ class MetricName:
 
 @dataclass(frozen=True)
 class CheckpointName:
-    """A policy of a run: the stage that made it (or `base`), and the step; None is the stage's end."""
+    """A policy of a run: the stage that made it (or `base`), and the step; None is what the stage hands on.
+
+    That is its end, unless a hand-off rule chose another step. `end` is the last step whatever was chosen.
+    """
 
     stage: str
     step: int | None = None
     run: str | None = None
+    end: bool = False
 
     @classmethod
     def parse(cls, text: str) -> CheckpointName:
-        """Read `rl`, `rl@60` or `runs/x#rl@60`. Raises ValueError with a sentence otherwise."""
-        found = re.fullmatch(r"(?:(.+)#)?([A-Za-z_][A-Za-z0-9_-]*)(?:@([0-9]+))?", text)
+        """Read `rl`, `rl@60`, `rl@end` or `runs/x#rl@60`. Raises ValueError with a sentence otherwise."""
+        found = re.fullmatch(r"(?:(.+)#)?([A-Za-z_][A-Za-z0-9_-]*)(?:@([0-9]+|end))?", text)
         if not found:
             raise ValueError(f"`{text}` is no checkpoint: write `stage`, `stage@step` or `RUN#stage@step`")
-        return cls(found[2], int(found[3]) if found[3] else None, found[1])
+        step = found[3] if found[3] != "end" else None
+        return cls(found[2], int(step) if step else None, found[1], found[3] == "end")
 
     def __str__(self) -> str:
         run = f"{self.run}#" if self.run else ""
-        return f"{run}{self.stage}" + ("" if self.step is None else f"@{self.step}")
+        return f"{run}{self.stage}" + ("@end" if self.end else "" if self.step is None else f"@{self.step}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from warmrl.domain.config import Choice, Config
+from warmrl.domain.handoff import HandoffTable
 
 # Fields under this marker never change results, so they are left out of a stage's key.
 NOT_SEMANTIC: dict[str, Any] = {"semantic": False}
@@ -110,6 +111,8 @@ class MethodConfig(StageConfig):
     """Recompute activations in the backward pass: `auto` does so for rows whose estimate exceeds the free memory."""
     checkpoint_every: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 20
     """Steps between checkpoints of a stage."""
+    handoff: Annotated[HandoffTable | None, Field(json_schema_extra=NOT_SEMANTIC)] = None
+    """The rule that chooses which checkpoint the stage hands on; without one it is the last."""
 
     @model_validator(mode="after")
     def _falls_to_its_floor(self) -> MethodConfig:

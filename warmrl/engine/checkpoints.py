@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -112,13 +112,25 @@ def from_run(path: str) -> Path:
     if name.stage not in stages:
         known = ", ".join(stages) or "none yet"
         raise UsageError(f"`{path}`: the run has no finished stage `{name.stage}`; there are: {known}.")
-    entry = run / stages[name.stage]["store"]
+    entry, name = run / stages[name.stage]["store"], handed_on(name, stages[name.stage])
     folder = entry / ("policy" if name.step is None else f"policies/step-{name.step:06d}")
     if not folder.is_dir() and name.step is None:
         raise UsageError(f"`{path}`: the stage `{name.stage}` made no policy; a curator makes data.")
     if not folder.is_dir():
         raise UsageError(f"`{path}`: that step was not kept; name it in `eval.at` and run the recipe again.")
     return folder
+
+
+def handed_on(name: CheckpointName, stage: dict[str, Any]) -> CheckpointName:
+    """What a checkpoint of a run is: what the stage's hand-off rule chose, where it has one. Raises `UsageError`."""
+    if name.step is not None or name.end or "hands_on" not in stage:
+        return name
+    if stage["hands_on"] is None:
+        raise UsageError(
+            f"`{name}`: the stage has a hand-off rule, which has chosen no checkpoint; name its last one, "
+            f"`{name}@end`, or a step."
+        )
+    return replace(CheckpointName.parse(stage["hands_on"]), run=name.run)
 
 
 def stages_of(run: Path, path: str) -> dict[str, dict[str, Any]]:
@@ -133,6 +145,7 @@ def key_in_run(path: str) -> str:
     """What identifies the policy of `RUN#stage@step` in the run's own recipe: the stage's key, and the step."""
     name = CheckpointName.parse(path)
     stage = stages_of(Path(name.run or ""), path)[name.stage]
+    name = handed_on(name, stage)
     return stage["key"] + ("" if name.step is None else f"@{name.step}")
 
 

@@ -13,10 +13,13 @@ from typing import Any
 from warmrl.domain.config import Choice
 from warmrl.domain.dataset import Dataset
 from warmrl.domain.errors import DataError, UsageError
+from warmrl.domain.handoff import HandoffTable
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.problem import Problem
 from warmrl.domain.sampler import SamplerConfig
+from warmrl.domain.stages import MethodConfig
 from warmrl.engine.checkpoints import Source, find, folder_source, key_in_run, locate, weights_here
+from warmrl.engine.handoff import handoff_file, handoff_folders
 from warmrl.engine.keys import key_of, semantic
 from warmrl.engine.recipe_file import RecipeFile
 from warmrl.engine.recipe_rules import data_of, stage_config, stage_order
@@ -38,6 +41,7 @@ class Entries:
     _keys: dict[str, str] = field(default_factory=dict)
     _fingerprints: dict[str, str] = field(default_factory=dict)
     _suites: dict[str, Suite] = field(default_factory=dict)
+    _chosen: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def base(self) -> Source:
@@ -108,13 +112,50 @@ class Entries:
         return self._keys[stage]
 
     def policy_key(self, name: str) -> str:
-        """What identifies a policy: the model's content, or the key of the stage that makes it, and the step."""
-        checkpoint = CheckpointName.parse(name)
+        """What identifies a policy: the model's content, or the key of the stage that makes it, and the step.
+
+        Of what a hand-off rule has not chosen yet, it is the rule's: nothing in the store depends on it.
+        """
+        checkpoint = self.handed_on(CheckpointName.parse(name))
+        if checkpoint is None:
+            stage = CheckpointName.parse(name).stage
+            return f"{self.stage_key(stage)}@{handoff_file(self, stage).stem}"
         if checkpoint.run is not None:
             return find(name, None, self.file.registry).fingerprint
         if checkpoint.stage == "base":
             return self.base.fingerprint
         return self.stage_key(checkpoint.stage) + ("" if checkpoint.step is None else f"@{checkpoint.step}")
+
+    def handed_on(self, name: CheckpointName) -> CheckpointName | None:
+        """What a checkpoint's name means once hand-off rules have chosen; None where one has not chosen yet."""
+        rule = None if name.run or name.step is not None or name.end else self.rule(name.stage)
+        if rule is None:
+            return name
+        if name.stage not in self._chosen:
+            try:
+                chosen = json.loads(handoff_file(self, name.stage).read_text())["chosen"]
+            except (OSError, ValueError, KeyError, TypeError):
+                return None
+            if not isinstance(chosen, str):
+                return None
+            self._chosen[name.stage] = chosen
+        return CheckpointName.parse(self._chosen[name.stage])
+
+    def rule(self, stage: str) -> HandoffTable | None:
+        """A stage's hand-off rule, if it has one."""
+        choice = self.file.recipe.stage.get(stage)
+        return choice.config.handoff if choice and isinstance(choice.config, MethodConfig) else None
+
+    def settle(self, stage: str, chosen: str | None) -> None:
+        """Take a hand-off's choice: what depends on it has another key from now on."""
+        self._keys.clear()
+        self._chosen.pop(stage, None)
+        if chosen is not None:
+            self._chosen[stage] = chosen
+
+    def table_of(self, name: str) -> str:
+        """The table of held-out problems of that name: `suite.NAME`, or else `data.NAME`."""
+        return f"suite.{name}" if name in self.file.recipe.suite else f"data.{name}"
 
     def stage_folder(self, stage: str) -> Path:
         """A stage's entry in the store."""
@@ -122,7 +163,9 @@ class Entries:
 
     def policy_source(self, name: str) -> Source:
         """Where a policy's weights are, once its stage is done."""
-        checkpoint = CheckpointName.parse(name)
+        checkpoint = self.handed_on(CheckpointName.parse(name))
+        if checkpoint is None:
+            raise UsageError(f"`{name}`: its hand-off rule has not chosen a checkpoint; name `{name}@end`, or a step.")
         if checkpoint.run is not None:
             return find(name, None, self.file.registry)
         if checkpoint.stage == "base":
@@ -148,32 +191,37 @@ class Entries:
         return None
 
     def suite(self, name: str) -> Suite:
-        """A `[suite.*]` table, opened. Raises `DataError`."""
+        """A `[suite.*]` table (or a `[data.*]` table, as problems that are held out), opened. Raises `DataError`."""
         if name not in self._suites:
-            self._suites[name] = suite_of(name, self.file.recipe, self.dataset(f"suite.{name}"), self.file.registry)
+            dataset = self.dataset(self.table_of(name))
+            self._suites[name] = suite_of(name, self.file.recipe, dataset, self.file.registry)
         return self._suites[name]
 
-    def kinds(self) -> dict[Kind, frozenset[str]]:
-        """The kinds of answers that the recipe's metrics read, with the per-token numbers that they need of each."""
-        metrics = [metric_of(text, self.file.registry) for text in self.file.recipe.eval.metrics]
+    def kinds(self, spelled: Sequence[str] | None = None) -> dict[Kind, frozenset[str]]:
+        """The kinds of answers that metrics (the recipe's) read, with the per-token numbers that they need of each."""
+        names = self.file.recipe.eval.metrics if spelled is None else spelled
+        metrics = [metric_of(text, self.file.registry) for text in names]
         kinds: tuple[Kind, Kind] = ("greedy", "sampled")
         read = {kind: [one.needs for one in metrics if one.reads == kind] for kind in kinds}
         return {kind: frozenset().union(*needs) for kind, needs in read.items() if needs}
 
-    def answers_each(self) -> int:
+    def answers_each(self, metrics: Sequence[str] | None = None, samples: int | None = None) -> int:
         """Answers that are wanted of each problem."""
-        return sum(1 if kind == "greedy" else self.file.recipe.eval.samples for kind in self.kinds())
+        many = samples or self.file.recipe.eval.samples
+        return sum(1 if kind == "greedy" else many for kind in self.kinds(metrics))
 
-    def draws(self, checkpoint: str, suite: str) -> list[Draws]:
-        """The answers that the recipe's metrics need of one checkpoint on one suite, and where they are kept.
+    def draws(
+        self, checkpoint: str, suite: str, metrics: Sequence[str] | None = None, samples: int | None = None
+    ) -> list[Draws]:
+        """The answers that metrics (the recipe's) need of one checkpoint on one suite, and where they are kept.
 
         How many samples and problems, the metrics and the graders are no part of a key: they add to what is there.
         """
         recipe, registry = self.file.recipe, self.file.registry
-        choice, table = recipe.suite[suite], recipe.eval
+        choice, table = recipe.suite.get(suite) or recipe.data[suite], recipe.eval
         assert isinstance(recipe.sampler.config, SamplerConfig)
         out = []
-        for kind, extras in self.kinds().items():
+        for kind, extras in self.kinds(metrics).items():
             way: dict[str, Any] = {"max_tokens": table.max_tokens, "temperature": 0.0, "top_p": 1.0, "seed": 0}
             if kind == "sampled":
                 way |= {"temperature": table.temperature, "top_p": table.top_p, "seed": table.seed}
@@ -185,7 +233,7 @@ class Entries:
                 "drawn": way,
             }
             folder = self.store / f"samples-{key_of(parts)}"
-            count = 1 if kind == "greedy" else table.samples
+            count = 1 if kind == "greedy" else samples or table.samples
             out.append(Draws(kind, folder, count, **way, block_size=recipe.sampler.config.block_size, extras=extras))
         return out
 
@@ -213,9 +261,11 @@ class Entries:
             "sampler": sampler.use,
         }
 
-    def sampled(self, checkpoint: str, suite: str) -> bool:
+    def sampled(
+        self, checkpoint: str, suite: str, metrics: Sequence[str] | None = None, samples: int | None = None
+    ) -> bool:
         """Whether every answer that one checkpoint has to give to one suite is there."""
-        return not any(missing(one, self.suite(suite)) for one in self.draws(checkpoint, suite))
+        return not any(missing(one, self.suite(suite)) for one in self.draws(checkpoint, suite, metrics, samples))
 
     def checkpoints(self) -> list[str]:
         """What `eval.at` says, or the base and the end of every training stage."""
@@ -227,7 +277,7 @@ class Entries:
         """Every entry of the recipe, there or not. Reads all its data, so that what is wrong with it is found first."""
         points = [(checkpoint, suite) for checkpoint in self.checkpoints() for suite in self.file.recipe.suite]
         drawn = [one.folder for point in points if self.suite(point[1]).problems for one in self.draws(*point)]
-        return [*map(self.stage_folder, self.order()), *drawn]
+        return [*map(self.stage_folder, self.order()), *drawn, *handoff_folders(self)]
 
     def models(self) -> Iterator[tuple[str, str, str | None]]:
         """Every checkpoint that is loaded here: where the recipe names it, its path, its revision."""
@@ -263,7 +313,9 @@ class Entries:
         read = (one for config in configs for one in (config.policy, *config.policies().values()))
         names = [*self.checkpoints(), *read]
         found = (CheckpointName.parse(name) for name in names)
-        return sorted({one.step for one in found if one.stage == stage and one.step is not None and not one.run})
+        named = {one.step for one in found if one.stage == stage and one.step is not None and not one.run}
+        rule, config = self.rule(stage), recipe.stage[stage].config
+        return sorted(named | {*(rule.steps(config.steps) if rule and isinstance(config, MethodConfig) else ())})
 
     def problems(self, stage: str) -> list[Problem]:
         """The problems that a stage reads: its data tables, and what its curators made."""

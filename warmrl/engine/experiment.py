@@ -6,7 +6,7 @@ What is there is reused without loading torch; what is missing is made by the `W
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from filelock import FileLock, Timeout
 
 from warmrl.domain.errors import Interrupted, WarmrlError
+from warmrl.domain.handoff import LOSS
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
-from warmrl.engine.entries import Entries
+from warmrl.engine.entries import Entries, policy_folder
 from warmrl.engine.grading import Graders, lacking
+from warmrl.engine.handoff import LOSSES, candidates, chosen_sentence, losses_folder, refusal, rule_of
 from warmrl.engine.launch import is_first, launched
 from warmrl.engine.progress import Progress
 from warmrl.engine.run_folder import RunFolder, versions
@@ -44,6 +46,7 @@ class Experiment:
     allow_code: bool = False
     reused: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
+    evaluated: list[str] = field(default_factory=list)
     failed_observers: set[str] = field(default_factory=set)
 
     @cached_property
@@ -102,6 +105,8 @@ class Experiment:
         self.evaluate("base")
         for name in self.entries.order():
             self.stage(name)
+            if self.entries.rule(name):
+                self.hand_off(name)
             for checkpoint in self.entries.checkpoints():
                 if CheckpointName.parse(checkpoint).stage == name:
                     self.evaluate(checkpoint)
@@ -113,6 +118,11 @@ class Experiment:
     def trained(self) -> list[str]:
         """The stages that made a policy."""
         return [name for name in self.entries.order() if self.recipe.stage[name].kind != "curator"]
+
+    def handed_on(self, stage: str) -> str:
+        """Where in its entry a finished stage has the policy that it hands on."""
+        name = self.entries.handed_on(CheckpointName(stage))
+        return policy_folder(name.step if name else None)
 
     def findings(self) -> list[str]:
         """What stages found worth saying (preflights, curators)."""
@@ -152,6 +162,33 @@ class Experiment:
         self.tell("warmrl_stage_finished", stage=name, folder=folder, reused=why is None)
         self.progress.stage_finished(name, why is None)
 
+    def hand_off(self, name: str) -> None:
+        """Evaluate the candidates of a stage's rule, and take the one that it chooses.
+
+        Raises `WarmrlError` in every process when none meets the floor; the report of what there is was written.
+        """
+        rule = rule_of(self.entries, name)
+        for checkpoint in candidates(self.entries, name):
+            self.answers(checkpoint, rule.on, rule.sampled(), rule.samples)
+            if LOSS in rule.metrics():
+                self.losses(checkpoint, rule.on)
+        record = self.agree(self.folder.choose(self.entries, name) if is_first() else None)
+        self.entries.settle(name, record["chosen"])
+        if record["chosen"] is None:
+            if is_first():
+                self.folder.report(self.entries, self.evaluated, "stopped")
+            raise WarmrlError(refusal(record, rule, self.folder.path))
+        self.progress.say(chosen_sentence(record))
+
+    def losses(self, checkpoint: str, suite: str) -> None:
+        """What a checkpoint's negative log-likelihood of the worked answers is, or find it in the store."""
+        folder = losses_folder(self.entries, checkpoint, suite)
+        with self.locked(folder):
+            if self.agree(not (folder / LOSSES).exists()):
+                found = self.workshop.losses(checkpoint, self.entries.suite(suite))
+                if is_first():
+                    write_json(folder / LOSSES, found)
+
     def logged(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
         """Show a row of metrics, and tell the tracker and observers."""
         self.progress.step(row, timing)
@@ -164,14 +201,21 @@ class Experiment:
         if checkpoint not in self.entries.checkpoints():
             return
         for name in self.recipe.suite:
-            suite = self.entries.suite(name)
-            for draws in self.entries.draws(checkpoint, name):
-                with self.locked(draws.folder):
-                    if self.agree(incomplete(draws, suite)):
-                        self.describe(checkpoint, name, draws)
-                        on_block = partial(self.progress.evaluating, checkpoint, f"{name} ({draws.kind})")
-                        self.workshop.evaluate(checkpoint, suite, draws, on_block)
-                    self.grade(checkpoint, suite, draws)
+            self.answers(checkpoint, name)
+        self.evaluated.append(checkpoint)
+
+    def answers(
+        self, checkpoint: str, name: str, metrics: Sequence[str] | None = None, samples: int | None = None
+    ) -> None:
+        """One checkpoint's graded answers to one suite, as metrics (the recipe's) need them."""
+        suite = self.entries.suite(name)
+        for draws in self.entries.draws(checkpoint, name, metrics, samples):
+            with self.locked(draws.folder):
+                if self.agree(incomplete(draws, suite)):
+                    self.describe(checkpoint, name, draws)
+                    on_block = partial(self.progress.evaluating, checkpoint, f"{name} ({draws.kind})")
+                    self.workshop.evaluate(checkpoint, suite, draws, on_block)
+                self.grade(checkpoint, suite, draws)
 
     def describe(self, checkpoint: str, suite: str, draws: Draws) -> None:
         """Write down how answers are drawn, beside them."""

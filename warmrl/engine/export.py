@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def facts(target: str, policy: Path, kind: str) -> dict[str, Any]:
     verbatim = next((file for file in (run / "recipe.toml", run / "recipe.json") if file.exists()), None)
     return {
         "kind": kind,
-        "checkpoint": str(CheckpointName(name.stage, name.step)),
+        "checkpoint": str(replace(name, run=None)),
         "stage": name.stage,
         "recipe": recipe,
         "verbatim": verbatim.read_text() if verbatim else None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from warmrl.domain.handoff import LOSS
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.entries import Entries
+from warmrl.engine.handoff import LOSSES, candidates, losses_folder, refuse_unsolved
 from warmrl.engine.recipe_rules import data_of, stage_config
 from warmrl.engine.trial import try_rewards
 
@@ -17,9 +20,12 @@ def preview(entries: Entries) -> dict[str, Any]:
         "recipe": file.recipe.name,
         "stages": [stage_preview(entries, name) for name in entries.order()],
         "evaluations": [
-            eval_preview(entries, checkpoint, suite)
-            for checkpoint in entries.checkpoints()
-            for suite in file.recipe.suite
+            *(one for stage in entries.order() for one in handoff_preview(entries, stage)),
+            *(
+                eval_preview(entries, checkpoint, suite)
+                for checkpoint in entries.checkpoints()
+                for suite in file.recipe.suite
+            ),
         ],
         "findings": try_rewards(entries),
     }
@@ -46,15 +52,32 @@ def stage_preview(entries: Entries, name: str) -> dict[str, Any]:
     }
 
 
-def eval_preview(entries: Entries, checkpoint: str, suite: str) -> dict[str, Any]:
+def eval_preview(
+    entries: Entries, checkpoint: str, suite: str, metrics: Sequence[str] | None = None, samples: int | None = None
+) -> dict[str, Any]:
     """One evaluation: how much, and whether its samples are there."""
     problems = len(entries.suite(suite).problems)
-    done = entries.can_tell() and entries.sampled(checkpoint, suite)
+    done = entries.can_tell() and entries.sampled(checkpoint, suite, metrics, samples)
     return {
         "checkpoint": checkpoint,
         "suite": suite,
         "problems": problems,
-        "answers": problems * entries.answers_each(),
+        "answers": problems * entries.answers_each(metrics, samples),
         "reused": done,
         "why": "reused" if done else "runs",
     }
+
+
+def handoff_preview(entries: Entries, stage: str) -> Iterator[dict[str, Any]]:
+    """The evaluations of a stage's candidates, by the rule of its hand-off."""
+    rule = entries.rule(stage)
+    if rule is None:
+        return
+    refuse_unsolved(stage, rule, entries.suite(rule.on))
+    for one in candidates(entries, stage):
+        found = eval_preview(entries, one, rule.on, rule.sampled(), rule.samples)
+        if LOSS in rule.metrics() and not (
+            entries.can_tell() and (losses_folder(entries, one, rule.on) / LOSSES).exists()
+        ):
+            found |= {"reused": False, "why": "runs"}
+        yield found | {"why": f"{found['why']}, for the hand-off of `{stage}`"}

@@ -7,11 +7,12 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from warmrl.domain.config import Choice
-from warmrl.domain.errors import PluginError, RecipeError
-from warmrl.domain.names import CheckpointName, MetricName
+from warmrl.domain.errors import RecipeError
+from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
 from warmrl.domain.stages import CuratorConfig, MethodConfig, StageConfig
 from warmrl.domain.teacher import TeacherConfig
+from warmrl.engine.metric_rules import generalization_problems, handoff_problems, metric_problems
 from warmrl.plugin.registry import Registry
 
 # Full distributions contain the sampled tokens' probabilities, and who tells of the top-k tells of the sampled ones.
@@ -20,12 +21,8 @@ IMPLIED = {"full": {"full", "top-k", "sampled"}, "top-k": {"top-k", "sampled"}, 
 
 def check_references(path: Path, recipe: Recipe, registry: Registry) -> None:
     """Raise `RecipeError` with every broken rule, or return."""
-    problems = [
-        *stage_problems(recipe),
-        *eval_problems(recipe),
-        *metric_problems(recipe, registry),
-        *generalization_problems(recipe),
-    ]
+    problems = [*stage_problems(recipe), *eval_problems(recipe), *metric_problems(recipe, registry)]
+    problems += [*generalization_problems(recipe), *handoff_problems(recipe, registry)]
     if not problems:
         problems = [*teacher_problems(recipe)]
     if problems:
@@ -126,48 +123,6 @@ def eval_problems(recipe: Recipe) -> Iterator[str]:
             yield f"`eval.at[{position}]` is `{text}`: a recipe evaluates its own stages; use `warmrl eval` for others."
             continue
         yield from checkpoint_problems(recipe, name, f"eval.at[{position}]")
-
-
-def generalization_problems(recipe: Recipe) -> Iterator[str]:
-    """Suites and scores of the Generalization Factor that the evaluations do not have."""
-    table = recipe.eval.generalization
-    if table is None:
-        return
-    at = "eval.generalization"
-    suites = {f"{at}.in_domain": table.in_domain} | {f"{at}.out_of_domain.{one}": one for one in table.out_of_domain}
-    for where, suite in suites.items():
-        if suite not in recipe.suite:
-            yield f"`{where}`: there is no `[suite.{suite}]`; there are: {', '.join(recipe.suite) or 'none'}."
-    if table.in_domain in table.out_of_domain:
-        yield f"`{at}`: `{table.in_domain}` is in domain and out of domain; it can be one of both."
-    if table.metric not in recipe.eval.metrics:
-        known = ", ".join(recipe.eval.metrics)
-        yield f"`{at}.metric` is `{table.metric}`, which `eval.metrics` has not: {known}; add it there, or take one."
-
-
-def metric_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
-    """Metrics that are unknown, misspelt, or ask for more samples than there are."""
-    for position, text in enumerate(recipe.eval.metrics):
-        at = f"eval.metrics[{position}]"
-        try:
-            name = MetricName.parse(text)
-            metric = registry.get("metric", name.name).load()
-        except (ValueError, PluginError) as error:
-            yield f"`{at}` is `{text}`: {error}."
-            continue
-        samples, fewest = recipe.eval.samples, name.k or metric.least
-        if metric.takes_k and name.k is None:
-            yield (
-                f"`{at}` is `{text}`: it speaks of k samples; write `{name.spelled('k')}`, for example "
-                f"`{name.spelled(8)}`."
-            )
-        elif not metric.takes_k and name.k is not None:
-            yield f"`{at}` is `{text}`: `{name.name}` takes no k; write `{name.name}`."
-        elif fewest > samples:
-            yield (
-                f"`{at}` is `{text}`, but `eval.samples` is {samples}: it is undefined for fewer than {fewest} "
-                f"samples; raise `eval.samples`{' or lower k' if metric.takes_k else ''}."
-            )
 
 
 def teacher_problems(recipe: Recipe) -> Iterator[str]:

@@ -12,8 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from warmrl.domain.handoff import LOSS
+from warmrl.domain.names import CheckpointName
 from warmrl.engine.contamination import contamination
 from warmrl.engine.entries import Entries
+from warmrl.engine.handoff import HANDOFF, candidates, choice, keep_choice, loss_metric, losses_folder, rule_of
 from warmrl.engine.journal import Journal
 from warmrl.engine.launch import local_processes
 from warmrl.engine.run_place import RUN_FILE, known_run
@@ -47,6 +50,7 @@ class RunFolder:
         write_json(self.path / RESOLVED, resolved(entries))
         write_json(self.path / "environment.json", environment(entries.file.recipe.launch.sharding))
         self.stages: dict[str, Any] = {}
+        self.handoffs: dict[str, Any] = {}
 
     def note(self, more: dict[str, Any]) -> None:
         """Add to the environment what is only known once everything is loaded."""
@@ -80,6 +84,8 @@ class RunFolder:
         folder = entries.stage_folder(stage)
         store = os.path.relpath(folder, self.path)
         self.stages[stage] = {"key": entries.stage_key(stage), "store": store, "reused": reused}
+        if entries.rule(stage):
+            self.stages[stage]["hands_on"] = None
         link = self.path / "stages" / stage
         link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)
@@ -94,15 +100,43 @@ class RunFolder:
         if self.tracker is not None:
             self.tracker(row)
 
-    def report(self, entries: Entries) -> dict[str, Any]:
-        """Scores of every evaluation, then `report.json`, `report.html`, `report.md`."""
+    def choose(self, entries: Entries, stage: str) -> dict[str, Any]:
+        """Apply a stage's hand-off rule to its candidates, which are evaluated; what it chose, and from what."""
+        rule, steps = rule_of(entries, stage), candidates(entries, stage)
+        evaluations = [self.candidate(entries, stage, one) for one in steps]
+        record = choice(stage, rule, steps, evaluations)
+        keep_choice(entries, record)
+        write_json(self.path / "handoffs" / stage / HANDOFF, record)
+        self.handoffs[stage] = record | {"evaluations": evaluations}
+        self.stages[stage]["hands_on"] = record["chosen"]
+        self.record(entries, "running", {**self.before, **self.stages})
+        return record
+
+    def candidate(self, entries: Entries, stage: str, checkpoint: str) -> dict[str, Any]:
+        """One candidate's evaluation by what a hand-off rule reads."""
+        rule, registry = rule_of(entries, stage), entries.file.registry
+        suite = entries.suite(rule.on)
+        here, names = self.path / "handoffs" / stage / checkpoint, sorted(suite.problems)
+        found: dict[str, Any] = {"suite": suite.name, "problems": names, "metrics": {}, "settings": {}}
+        if rule.sampled():
+            draws = entries.draws(checkpoint, rule.on, rule.sampled(), rule.samples)
+            found = keep_scores(here, suite, draws, rule.sampled(), registry)
+        if LOSS in rule.metrics():
+            loss = loss_metric(losses_folder(entries, checkpoint, rule.on), suite, found["problems"])
+            found = found | {"metrics": found["metrics"] | {LOSS: loss}}
+        return {"checkpoint": checkpoint, **found}
+
+    def report(
+        self, entries: Entries, checkpoints: Sequence[str] | None = None, state: str = "finished"
+    ) -> dict[str, Any]:
+        """Scores of every evaluation (or of these checkpoints), then `report.json`, `report.html`, `report.md`."""
         from warmrl.report.build import build
         from warmrl.report.output import write
 
         shared = {name: contamination(entries, entries.suite(name)) for name in entries.file.recipe.suite}
         evaluations = [
             self.scored(entries, checkpoint, suite) | {"overlap": shared[suite][0]}
-            for checkpoint in entries.checkpoints()
+            for checkpoint in (entries.checkpoints() if checkpoints is None else checkpoints)
             for suite in entries.file.recipe.suite
         ]
         report = build(
@@ -113,6 +147,7 @@ class RunFolder:
                 "environment": json.loads((self.path / "environment.json").read_text()),
                 "stages": [self.stage_record(entries, stage) for stage in self.stages],
                 "evaluations": evaluations,
+                "handoff": list(self.handoffs.values()),
                 "findings": [
                     *(one for stage in self.stages for one in self.done(entries, stage).get("findings", [])),
                     *(why for _, why in shared.values() if why),
@@ -120,7 +155,7 @@ class RunFolder:
             }
         )
         write(report, self.path)
-        self.record(entries, "finished", self.stages)
+        self.record(entries, state, self.stages)
         return report
 
     def done(self, entries: Entries, stage: str) -> dict[str, Any]:
@@ -142,12 +177,19 @@ class RunFolder:
             "steps": record["steps"],
             "funnel": record.get("funnel", []),
             "rows": Journal(entries.stage_folder(stage) / "metrics.jsonl").rows(),
+            **({"handed_on": self.step_handed_on(stage)} if stage in self.handoffs else {}),
         }
+
+    def step_handed_on(self, stage: str) -> int | None:
+        """The step that a stage's hand-off rule chose, if it chose one."""
+        record = self.handoffs[stage]
+        return next((one["step"] for one in record["candidates"] if one["checkpoint"] == record["chosen"]), None)
 
     def scored(self, entries: Entries, checkpoint: str, suite: str) -> dict[str, Any]:
         """One evaluation: `samples.jsonl`, `scores.json` and `sampling.json` of it, and what the report is told."""
-        stage, _, step = checkpoint.partition("@")
-        about = {"checkpoint": checkpoint, "stage": stage, "step": int(step) if step else None}
+        name = CheckpointName.parse(checkpoint)
+        step = self.done(entries, name.stage)["steps"] if name.end else name.step
+        about = {"checkpoint": checkpoint, "stage": name.stage, "step": step}
         here, draws = self.path / "evaluations" / f"{checkpoint}.{suite}", entries.draws(checkpoint, suite)
         metrics = entries.file.recipe.eval.metrics
         return about | keep_scores(here, entries.suite(suite), draws, metrics, entries.file.registry)

@@ -64,8 +64,8 @@ class Suite:
 
 
 def suite_of(name: str, recipe: Recipe, dataset: Dataset[Any], registry: Registry) -> Suite:
-    """A `[suite.*]` table as the recipe has it, the recipe's grader and style where the table names none."""
-    choice = recipe.suite[name]
+    """A `[suite.*]` (or `[data.*]`) table as the recipe has it, its grader and style where the table names none."""
+    choice = recipe.suite.get(name) or recipe.data[name]
     config = choice.config
     assert isinstance(config, DatasetConfig)
     style = config.style or recipe.answer

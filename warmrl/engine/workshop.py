@@ -26,6 +26,7 @@ from warmrl.engine.recipe_rules import stage_config
 from warmrl.engine.samples import Draws
 from warmrl.engine.sampling import Sampling
 from warmrl.engine.scoring import Rewards
+from warmrl.engine.solution_losses import solution_losses
 from warmrl.engine.stage import Stage
 from warmrl.engine.storage import write_json
 from warmrl.engine.suites import Suite
@@ -141,10 +142,19 @@ class Workshop:
 
     def evaluate(self, checkpoint: str, suite: Suite, draws: Draws, on_block: Callable[[int, int], None]) -> None:
         """Draw what is missing of one checkpoint's answers to one suite."""
+        policy = self.evaluated(checkpoint)
+        Evaluation(suite, draws, self.processes, self.stopping, on_block).sample(self.sampling, policy)
+
+    def losses(self, checkpoint: str, suite: Suite) -> dict[str, tuple[float, int]]:
+        """A checkpoint's negative log-likelihood (nats) of each worked answer of a suite, and the answer's tokens."""
+        return solution_losses(self.evaluated(checkpoint), suite, self.processes, self.stopping)
+
+    def evaluated(self, checkpoint: str) -> Policy:
+        """A checkpoint as it is evaluated; the newest one stays."""
         if self._evaluated is None or self._evaluated[0] != checkpoint:
             self.forget()
             self._evaluated = checkpoint, self.load(self.entries.policy_source(checkpoint), trained=False)
-        Evaluation(suite, draws, self.processes, self.stopping, on_block).sample(self.sampling, self._evaluated[1])
+        return self._evaluated[1]
 
 
 def spent(stage: Stage, began: float) -> float:

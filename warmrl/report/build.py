@@ -8,6 +8,7 @@ and every contrast is paired with shared draws. The dict:
                                         metrics (`step` counts from 1; none for a curator)
     evaluations                         as `scores` says, with stage, step (None: the end) and settings; optionally
                                         what `grading` says
+    handoff                             optional: what hand-off rules chose, each with its candidates' evaluations
     findings, handoffs, budget, reproduce   optional: sentences, sentences, a table, command lines
 """
 
@@ -21,6 +22,7 @@ from warmrl.report.comparable import other_settings
 from warmrl.report.counters import counters
 from warmrl.report.generalization import Generalization
 from warmrl.report.grading import grading, notes, overlaps
+from warmrl.report.handoff import handoffs
 from warmrl.report.output import write
 from warmrl.report.scores import DIGITS, FORMAT, METHODS, Suite, Table, check_lengths, rounded, sampling, suites
 from warmrl.report.words import CLAIM, answer
@@ -62,8 +64,10 @@ def build(run: Mapping[str, Any]) -> Table:
         "budget": run.get("budget", {}),
     }
     report["counters"] = list(counters(run["recipe"], report["training"], settings["level"]))
+    report["handoff"] = handoffs(run.get("handoff", []), report["suites"], settings)
     report["findings"] = [
         *run.get("handoffs", []),
+        *(one for handoff in report["handoff"] for one in handoff["findings"]),
         *run.get("findings", []),
         *report.pop("refused"),
         *report["generalization"].pop("refused", []),

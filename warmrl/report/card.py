@@ -90,10 +90,10 @@ def figures(facts: Facts) -> list[str]:
 
 
 def evaluated(facts: Facts) -> str:
-    """The name under which the report has this checkpoint: a stage's last step is its end."""
+    """The name under which the report has this checkpoint: the step that a stage hands on is the stage."""
     stage, _, step = facts["checkpoint"].partition("@")
-    ends = {one["name"]: one["steps"] for one in facts["report"]["stages"]}
-    return stage if step and ends.get(stage) == int(step) else facts["checkpoint"]
+    ends = {one["name"]: one.get("handed_on") or one["steps"] for one in facts["report"]["stages"]}
+    return stage if step.isdecimal() and ends.get(stage) == int(step) else facts["checkpoint"]
 
 
 def rows_of(report: Mapping[str, Any], checkpoint: str) -> Iterator[list[str]]:

@@ -21,15 +21,18 @@ class Track:
         return self.place(self.stages[stage]["policy"])[0] if stage in self.stages else 0
 
     def position(self, stage: str, step: int | None) -> int:
-        """Steps trained since the base at step `step` of a stage; None is its end."""
+        """Steps trained since the base at step `step` of a stage; None is what it hands on (its end, or as chosen)."""
         if stage not in self.stages:
             return 0
-        return self.start(stage) + (self.stages[stage]["steps"] if step is None else step)
+        own = self.stages[stage]
+        return self.start(stage) + ((own.get("handed_on") or own["steps"]) if step is None else step)
 
     def place(self, checkpoint: str) -> Place:
         """Position and stage of a checkpoint as a recipe spells it: `base`, `warm`, `rl@60`."""
         stage, _, step = checkpoint.partition("@")
-        return self.position(stage, int(step) if step else None), stage
+        return self.position(
+            stage, self.stages[stage]["steps"] if step == "end" else int(step) if step else None
+        ), stage
 
     def ancestry(self) -> list[str]:
         """The stages that lead from the base to the last stage that trains, in order."""

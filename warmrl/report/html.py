@@ -18,6 +18,7 @@ from warmrl.report.along import along
 from warmrl.report.comparison_figures import comparison_figures
 from warmrl.report.comparison_tables import RULES, TESTS, claims, family, few, method_suites, standings, target_suites
 from warmrl.report.figures import figures
+from warmrl.report.handoff import handoff_tables
 from warmrl.report.tables import blocks, by_suite, grading, metric_grid, missing, overlapping, stage_times
 
 CLAIM = "Checkpoint claim: intervals over problems."
@@ -76,7 +77,13 @@ def render(report: Mapping[str, Any]) -> str:
 def trained(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the page of a run shows beside its numbers."""
     suites = [{**suite, "grid": metric_grid(suite, report["roles"])} for suite in by_suite(report)]
-    return {"suites": suites, "times": stage_times(report), "figures": figures(report), "along": along(report)}
+    return {
+        "suites": suites,
+        "handoffs": handoff_tables(report),
+        "along": along(report),
+        "times": stage_times(report),
+        "figures": figures(report),
+    }
 
 
 def compared(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from warmrl.report.along import along
+from warmrl.report.handoff import handoff_tables
 from warmrl.report.tables import blocks, by_suite, grading, metric_grid, overlapping
 from warmrl.report.words import DASH, change, duration, number, percent, probability, rate, span, verdict
 
@@ -26,6 +27,7 @@ def render(report: Mapping[str, Any]) -> str:
             lines += contrasts(pair["rows"], "metric")
         if suite["curves"]:
             lines += ["", "### pass@k, %", "", CLAIM, "", *curves(suite)]
+    lines += chosen(report)
     for found in along(report):
         lines += [
             "",
@@ -91,6 +93,28 @@ def contrasts(rows: Iterable[Table], first: str, *, over_time: bool = True) -> l
             for row in rows
         ],
     )
+
+
+def chosen(report: Table) -> list[str]:
+    """What hand-off rules chose from."""
+    lines: list[str] = []
+    for one in handoff_tables(report):
+        lines += ["", f"## What {plain(one['stage'])} hands on", ""]
+        lines += [f"On {plain(one['on'])}, {one['problems']} problems. Floor: {plain(one['floors'])}. {CLAIM}", ""]
+        rows = [
+            [row["checkpoint"], str(row["step"]), *(cell(score) for score in row["scores"]), row["verdict"]]
+            for row in one["rows"]
+        ]
+        lines += table(
+            [
+                "candidate",
+                "step",
+                *(f"{metric['name']}, {metric['unit']}" for metric in one["metrics"]),
+                "what became of it",
+            ],
+            rows,
+        )
+    return lines
 
 
 def curves(suite: Table) -> list[str]:

@@ -17,7 +17,7 @@ def resources_report(resources: Resources) -> dict[str, Any]:
     suites = {name: of_evaluation(one) for name, one in resources.evaluations.items()}
     here = resources.machine
     times = [one["seconds"] for one in stages.values()]
-    times += [one["seconds"] and resources.points(suite) * one["seconds"] for suite, one in suites.items()]
+    times += [one["seconds"] and one["points"] * one["seconds"] for one in suites.values()]
     return {
         "device": {"name": here.name, "bytes": here.bytes, "flops": here.peak, "bandwidth": here.bandwidth},
         "processes": world(resources.entries.file.recipe.launch.processes),
@@ -60,6 +60,7 @@ def of_stage(plan: StagePlan) -> dict[str, Any]:
 def of_evaluation(one: EvaluationPlan) -> dict[str, Any]:
     """One suite on one checkpoint."""
     return {
+        "points": one.points,
         "lines": dict(one.lines),
         "peak": total(one.lines),
         "answers": one.answers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from warmrl.engine.forecast.outline import Outline, outline
 from warmrl.engine.forecast.stage import WIDTHS, StagePlan, planned
 from warmrl.engine.forecast.tokens import Completions, Prompts, assumed, evaluated, given, prompts_of, sampled
 from warmrl.engine.forecast.work import BANDWIDTH_USED, UTILISATION, Load, forward_flops, seconds_of_sampling
+from warmrl.engine.handoff import candidates
 from warmrl.engine.launch import world
 from warmrl.engine.recipe_rules import data_of, stage_config
 
@@ -41,9 +42,20 @@ DISK = "disk: two checkpoints and one being written, the policies that are kept,
 
 
 @dataclass(frozen=True)
-class EvaluationPlan:
-    """One suite at one checkpoint: bytes by line, operations, seconds, answers and their lengths."""
+class Asked:
+    """What is sampled on one suite: from which checkpoints, for which metrics, how many samples a problem."""
 
+    suite: str
+    checkpoints: Sequence[str]
+    metrics: Sequence[str]
+    samples: int
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """One suite at one of `points` checkpoints: bytes by line, operations, seconds, answers and their lengths."""
+
+    points: int
     lines: Lines
     flops: float
     seconds: float | None
@@ -173,23 +185,41 @@ class Resources:
 
     @cached_property
     def evaluations(self) -> dict[str, EvaluationPlan]:
-        """Every suite that has still to be sampled somewhere, on one checkpoint."""
+        """Every suite that has still to be sampled somewhere, on one checkpoint; also for the rule of a hand-off."""
         recipe, base = self.entries.file.recipe, self.base
         out = {}
-        for suite in recipe.suite:
-            if base is None or not self.points(suite):
+        for name, asked in self.asked().items():
+            points = self.points(asked)
+            if base is None or not points:
                 continue
-            own = self.entries.suite(suite)
+            own = self.entries.suite(asked.suite)
             problems = list(own.problems.values())
             prompts = prompts_of(base, problems, own.style)
-            lengths = evaluated(self.eval_folders(suite), recipe.eval.max_tokens)
-            out[suite] = self.evaluation(base, len(problems), prompts, lengths)
+            lengths = evaluated(self.eval_folders(asked), recipe.eval.max_tokens)
+            out[name] = self.evaluation(base, asked, points, len(problems), (prompts, lengths))
         return out
 
-    def evaluation(self, base: Outline, problems: int, prompts: Prompts, lengths: Completions) -> EvaluationPlan:
+    def asked(self) -> dict[str, Asked]:
+        """What evaluations and hand-off rules sample."""
+        table, entries = self.entries.file.recipe.eval, self.entries
+        suites = {
+            name: Asked(name, entries.checkpoints(), table.metrics, table.samples) for name in entries.file.recipe.suite
+        }
+        rules = {stage: rule for stage in entries.order() if (rule := entries.rule(stage)) and rule.sampled()}
+        return suites | {
+            f"{rule.on} (hand-off of {stage})": Asked(
+                rule.on, list(candidates(entries, stage)), rule.sampled(), rule.samples
+            )
+            for stage, rule in rules.items()
+        }
+
+    def evaluation(
+        self, base: Outline, asked: Asked, points: int, problems: int, how: tuple[Prompts, Completions]
+    ) -> EvaluationPlan:
         """One suite."""
-        recipe = self.entries.file.recipe
-        config, samples, width = recipe.sampler.config, recipe.eval.samples, WIDTHS[recipe.model.dtype]
+        recipe, (prompts, lengths) = self.entries.file.recipe, how
+        config, samples, width = recipe.sampler.config, asked.samples, WIDTHS[recipe.model.dtype]
+        each = self.entries.answers_each(asked.metrics, samples)
         assert isinstance(config, SamplerConfig)
         if type(config).takes is SamplerConfig.takes:
             self.unknown.append(
@@ -199,28 +229,29 @@ class Resources:
             base.shapes, device=self.machine.bytes, width=width, completions=config.block_size * samples,
             per_prompt=samples, prompt=prompts.longest, longest=recipe.eval.max_tokens,
         )  # fmt: skip
-        load = Load(problems, self.entries.answers_each(), prompts.tokens, lengths.tokens, prompts.image_tokens)
+        load = Load(problems, each, prompts.tokens, lengths.tokens, prompts.image_tokens)
         rows = min(getattr(config, "rows", 2**31), config.block_size * samples)
         seconds = seconds_of_sampling(
             base.shapes, load, self.machine, world(recipe.launch.processes),
             rows=rows, longest=recipe.eval.max_tokens, width=width,
         )  # fmt: skip
         lines = {"weights": base.shapes.total * width, "sampler": own}
-        answers = problems * self.entries.answers_each()
-        return EvaluationPlan(lines, forward_flops(base.shapes, load), seconds, answers, lengths)
+        return EvaluationPlan(points, lines, forward_flops(base.shapes, load), seconds, problems * each, lengths)
 
-    def eval_folders(self, suite: str) -> list[Path]:
+    def eval_folders(self, asked: Asked) -> list[Path]:
         """The entries of a suite's answers, the first checkpoint's first."""
         if not self.entries.can_tell():
             return []
-        points = self.entries.checkpoints()
-        return [one.folder for checkpoint in points for one in self.entries.draws(checkpoint, suite)]
+        draws = (self.entries.draws(one, asked.suite, asked.metrics, asked.samples) for one in asked.checkpoints)
+        return [one.folder for found in draws for one in found]
 
-    def points(self, suite: str) -> int:
+    def points(self, asked: Asked) -> int:
         """Checkpoints on which a suite has still to be sampled."""
         if not self.entries.can_tell():
-            return len(self.entries.checkpoints())
-        return sum(not self.entries.sampled(checkpoint, suite) for checkpoint in self.entries.checkpoints())
+            return len(asked.checkpoints)
+        return sum(
+            not self.entries.sampled(one, asked.suite, asked.metrics, asked.samples) for one in asked.checkpoints
+        )
 
     def disk(self) -> dict[str, int]:
         """Bytes on the disk: checkpoints of the stage at work, policies and samples that stay."""
@@ -229,8 +260,8 @@ class Resources:
             plan.policy_bytes() * (1 + len(self.entries.kept_steps(name))) for name, plan in self.stages.items()
         ]
         answers = sum(
-            self.points(suite) * one.answers * (ANSWER_BYTES + TOKEN_BYTES * one.completions.tokens)
-            for suite, one in self.evaluations.items()
+            one.points * one.answers * (ANSWER_BYTES + TOKEN_BYTES * one.completions.tokens)
+            for one in self.evaluations.values()
         )
         return {"checkpoints": max(checkpoints, default=0), "policies": sum(policies), "samples": round(answers)}
 

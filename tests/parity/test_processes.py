@@ -85,7 +85,7 @@ def test_canned_updates(tmp_path):
 
 
 def recipe_in(folder):
-    """DPO and distillation of two steps, of which a rule hands one on, then GSPO of two with more draws than one each."""
+    """DPO, distillation of which a rule hands one step on, GSPO with more than one draw a step; two steps each."""
     folder.mkdir()
     pairs = [{"prompt": f"{n} ?", "chosen": f"{n} + 1", "rejected": f"{n} + 2 + 3"} for n in range(8)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))

@@ -8,10 +8,8 @@ from functools import partial
 from torch import Tensor
 
 from warmrl.api import Group, Method
-from warmrl.engine.api import HeadOutput, Row, Stage, TokenLoss, score_tokens
-from warmrl_grpo.advantage import group_advantages
+from warmrl.engine.api import HeadOutput, Row, Stage, TokenLoss, group_advantages, importance_weights, score_tokens
 from warmrl_grpo.config import GRPOConfig
-from warmrl_grpo.importance import importance_weights
 from warmrl_grpo.loss import clipped, grpo_loss
 
 

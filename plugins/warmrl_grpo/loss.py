@@ -5,9 +5,9 @@ With r_t = pi(y_t) / pi_old(y_t) and advantage A:
     L = -sum_t w_t i_t [ min(r_t A, clip(r_t, 1 - clip_low, 1 + clip_high) A) ]  + reference_kl * sum_t w_t k3_t
     k3_t = exp(log ref_t - log pi_t) - (log ref_t - log pi_t) - 1
 
-and where A < 0 the bracket is not below dual_clip * A. The importance weight i_t (`warmrl.engine.importance`) is 1 where a policy
-samples for itself. Log-probabilities are at temperature 1, whatever the rollouts' temperature. Sources: Shao et al.
-2024 (arXiv:2402.03300); clip-higher: Yu et al. 2025 (DAPO, arXiv:2503.14476); dual clip: Ye et al. 2020
+and where A < 0 the bracket is not below dual_clip * A. The importance weight i_t (`importance_weights`) is 1 where a
+policy samples for itself. Log-probabilities are at temperature 1, whatever the rollouts' temperature. Sources: Shao et
+al. 2024 (arXiv:2402.03300); clip-higher: Yu et al. 2025 (DAPO, arXiv:2503.14476); dual clip: Ye et al. 2020
 (arXiv:1912.09729); k3: Schulman 2020.
 """
 

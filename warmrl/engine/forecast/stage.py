@@ -71,6 +71,11 @@ class StagePlan:
         return getattr(self.config, "samples_per_prompt", 1)
 
     @property
+    def own_teacher(self) -> bool:
+        """Whether the model teaches itself: scores are needed, and no teacher is chosen."""
+        return bool(self.config.teacher_needs()) and not isinstance(getattr(self.config, "teacher", None), Choice)
+
+    @property
     def load(self) -> Load:
         """One step's tokens, over all processes."""
         prompts, completions = self.prompts, self.completions
@@ -100,7 +105,7 @@ class StagePlan:
         shapes, load, config = self.model.shapes, self.load, self.config
         adapters, forward = config.lora is not None, forward_flops(self.model.shapes, self.load)
         out = {"rollout": forward} if "sampler" in config.reads else {}
-        passes = (config.updates_per_rollout > 1) + ("reference" in config.holds())
+        passes = (config.updates_per_rollout > 1) + ("reference" in config.holds() or self.own_teacher)
         scoring = passes * forward + (forward_flops(self.teacher.shapes, load) if self.teacher else 0)
         out |= {"score": scoring} if scoring else {}
         parts = self.demand.how.parts
@@ -178,6 +183,9 @@ def planned(
         weights, states, work = of_teacher(plan, teacher.shapes, row, width)
         spread = config.teacher.config.makes_do()  # type: ignore[attr-defined]
         demand = replace(demand, teacher=0 if spread else weights, teacher_states=states, teacher_work=work)
+    elif plan.own_teacher:
+        _, states, work = of_teacher(plan, model.shapes, row, width)
+        demand = replace(demand, teacher_states=states, teacher_work=work)
     return replace(plan, demand=demand)
 
 

@@ -76,7 +76,8 @@ class Distillation(Method[C], Generic[C]):
         return policy_gradient_loss(logprob, old, advantage, weight, importance=importance, **clips)
 
     def token_metrics(self, batch: Row, output: HeadOutput) -> dict[str, float]:
-        """In the sampled form the log-ratio of the sampled tokens, with top-k the teacher's mass on them (coverage).
+        """In the sampled form the log-ratio of the sampled tokens; with top-k the teacher's mass on the k (coverage)
+        and the student's.
 
         The divergences are logged by the loop.
         """
@@ -85,7 +86,8 @@ class Distillation(Method[C], Generic[C]):
             return {"log_ratio": float((output.logprob - columns["teacher_logprob"]).sum())}
         if "teacher_top_ids" in columns:
             known = columns["teacher_top_ids"] >= 0
-            return {"coverage": float((columns["teacher_top_logprobs"].double().exp() * known).sum())}
+            teacher = float((columns["teacher_top_logprobs"].double().exp() * known).sum())
+            return {"coverage": teacher, "student_mass": float(output.extras["student_mass"].double().sum())}
         return {}
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from warmrl_grpo.advantage import group_advantages
 from warmrl_transformers.config import TransformersConfig
 from warmrl_transformers.sampler import Transformers
 
@@ -24,6 +23,7 @@ from bench.shapes import Subject
 from bench.workloads import W1, Canned, Workload, canned, conversation, describe
 from warmrl.domain.group import Group
 from warmrl.domain.sampler import Request
+from warmrl.engine.advantage import group_advantages
 from warmrl.engine.policy import Policy
 
 # 64 prompts x 8, at a quarter of W1's lengths: `generate` alone would take minutes otherwise.

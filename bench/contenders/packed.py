@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from warmrl_grpo.advantage import group_advantages
 from warmrl_grpo.config import GRPOConfig
 from warmrl_grpo.method import GRPO
 from warmrl_sft.config import SFTConfig
@@ -20,6 +19,7 @@ from bench.contenders import MICRO_BATCH, PACKED, PADDING_FREE
 from bench.shapes import Subject
 from bench.workloads import Canned, words_of
 from warmrl.domain.group import Completion, Group
+from warmrl.engine.advantage import group_advantages
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.engine.stage import Stage

@@ -9,10 +9,17 @@ from typing import Any
 from torch import Tensor
 
 from warmrl.api import Group, Method
-from warmrl.engine.api import HeadOutput, Row, SequenceLoss, Stage, TokenLoss, score_tokens
-from warmrl_grpo.advantage import group_advantages
+from warmrl.engine.api import (
+    HeadOutput,
+    Row,
+    SequenceLoss,
+    Stage,
+    TokenLoss,
+    group_advantages,
+    importance_weights,
+    score_tokens,
+)  # fmt: skip
 from warmrl_grpo.config import GRPOConfig
-from warmrl_grpo.importance import importance_weights
 from warmrl_grpo.loss import cispo_loss, clipped, grpo_loss, ratios
 from warmrl_grpo.reference import adapted, k3
 

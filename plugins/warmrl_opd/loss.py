@@ -1,9 +1,17 @@
-"""The sampled-token form of on-policy distillation: policy gradient with the teacher's log-ratio as advantage.
+"""Policy gradients of distillation; the exact divergences are `Divergence` and `TopK` of `warmrl.engine.api`.
 
-    A_t = clamp(log nu(y_t) - log pi(y_t), -c, c), held constant;  L = -sum_t w_t A_t pi(y_t) / pi_old(y_t)
+With r_t = pi(y_t) / pi_old(y_t), A an advantage that is held constant and i_t an importance weight:
 
-Its expected gradient is that of the reverse KL at each state (k1 estimator; methods A.5 a, b). The exact forms are
-`warmrl.engine.api.Divergence`: L = sum_t w_t D(pi(.|s_t), nu(.|s_t)), and `warmrl.engine.api.TopK`.
+    policy gradient:   L = -sum_t w_t i_t min(r_t A_t, clip(r_t, 1 - clip_low, 1 + clip_high) A_t)
+    from a teacher nu: A_t = clamp(max(log nu(y_t), f) - max(log pi_old(y_t), f), -c, c)
+
+The latter is verl's k1 with its clamps: the expected gradient is that of the reverse KL at each state (methods A.5 a,
+b); without clips Tinker's. KDRL adds a divergence to the former with group-relative advantages. On completions that
+the teacher wrote, its forward KL by the tokens it sampled is
+
+    sum_t w_t (log nu(y_t) - log pi(y_t))
+
+(exact: L = sum_t w_t D(pi(.|s_t), nu(.|s_t)) at each state s_t).
 """
 
 from __future__ import annotations
@@ -11,18 +19,60 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# Log-ratios are clamped to this size before they are exponentiated (verl).
+MAX_LOG_RATIO = 20.0
 
-def sampled_token_loss(
-    logprob: Tensor, old_logprob: Tensor, teacher_logprob: Tensor, weight: Tensor, *, clamp: float
+
+def teacher_advantage(
+    teacher_logprob: Tensor, old_logprob: Tensor, *, clamp: float, floor: float | None = None
 ) -> Tensor:
-    """The loss summed over tokens.
+    """`[n]` the log-ratio of teacher and student, without gradient.
+
+    Args:
+        teacher_logprob: `[n]` log-probability of each sampled token under the teacher.
+        old_logprob: `[n]` the same under the student that sampled it.
+        clamp: Bound c on the log-ratio.
+        floor: Least log-probability f that either counts with; None: none.
+    """
+    if floor is not None:
+        teacher_logprob, old_logprob = teacher_logprob.clamp(min=floor), old_logprob.clamp(min=floor)
+    return (teacher_logprob - old_logprob).clamp(-clamp, clamp).detach()
+
+
+def policy_gradient_loss(
+    logprob: Tensor,
+    old_logprob: Tensor,
+    advantage: Tensor,
+    weight: Tensor,
+    *,
+    clip_low: float,
+    clip_high: float,
+    importance: Tensor | None = None,
+) -> Tensor:
+    """The clipped loss summed over tokens.
 
     Args:
         logprob: `[n]` log-probability of each sampled token under the student.
         old_logprob: `[n]` the same under the student that sampled it.
-        teacher_logprob: `[n]` the same under the teacher.
+        advantage: `[n]` its advantage.
         weight: `[n]` weight of each token; weights sum to 1 over an update.
-        clamp: Bound on the log-ratio.
+        clip_low: The ratio is clipped from below at 1 - clip_low.
+        clip_high: The ratio is clipped from above at 1 + clip_high.
+        importance: `[n]` importance weights, held constant; None: all 1.
     """
-    advantage = (teacher_logprob - old_logprob).clamp(-clamp, clamp).detach()
-    return -(weight * advantage * torch.exp(logprob - old_logprob)).sum()
+    ratio = torch.exp((logprob - old_logprob).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+    objective = torch.minimum(ratio * advantage, ratio.clamp(1 - clip_low, 1 + clip_high) * advantage)
+    if importance is not None:
+        objective = importance * objective
+    return -(weight * objective).sum()
+
+
+def sampled_forward_loss(logprob: Tensor, teacher_logprob: Tensor, weight: Tensor) -> Tensor:
+    """The forward KL by tokens that the teacher sampled, summed over tokens.
+
+    Args:
+        logprob: `[n]` log-probability of each token under the student.
+        teacher_logprob: `[n]` the same under the teacher that sampled it.
+        weight: `[n]` weight of each token; weights sum to 1 over an update.
+    """
+    return (weight * (teacher_logprob - logprob)).sum()

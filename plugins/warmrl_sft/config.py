@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,9 @@ class SFTConfig(MethodConfig):
     """Passes over the data, when `steps` is 0. One or two: the matched arm; many: the over-trained one."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
     """1e-5: the common setting of full fine-tuning at 7B."""
+    weighting: Literal["none", "dft"] = "none"
+    """`dft`: each token's loss weighs by its own probability, held constant (Dynamic Fine-Tuning, arXiv:2508.05629):
+    tokens that the policy finds unlikely no longer pull hardest."""
     hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the problems kept out of training to stop early on; 0 trains on all, to the last step."""
     check_every: Annotated[int, Field(ge=1)] = 10

@@ -40,9 +40,9 @@ class SFT(Method[SFTConfig]):
         return [self.stage.given(problem, problem.solution) for problem in self.stage.draw(step, self.training)]
 
     def loss(self, batch: Row) -> TokenLoss:
-        """Negative log-likelihood."""
-        weight = batch.columns["weight"]
-        return TokenLoss(lambda logprob, _entropy, rows: sft_loss(logprob, weight[rows]))
+        """Negative log-likelihood, as `weighting` says."""
+        weight, weighting = batch.columns["weight"], self.config.weighting
+        return TokenLoss(lambda logprob, _entropy, rows: sft_loss(logprob, weight[rows], weighting))
 
     def after_step(self, step: int) -> bool:
         """Look at the held-out problems when it is time; True when they have stopped getting better."""

@@ -163,7 +163,8 @@ def test_top_k(direction, k, sharp):
     told = TopK(ids, log_q.gather(1, ids).float(), scale.float(), direction, beta=0.3, also=TokenLoss(token))
     out = score_tokens(*small[:3], told, chunk=10)
     close(torch.autograd.grad(out.loss, small[:2]), expected)
-    close([out.divergence, out.loss], [value, loss])
+    mass = log_p.gather(1, ids).exp().sum(1)
+    close([out.divergence, out.loss, out.extras["student_mass"]], [value, loss, mass])
     whole = divergence_of(log_p, log_q, direction)
     assert bool((value <= whole + 1e-12).all())
 

@@ -57,8 +57,13 @@ def ours(work, how="token", **config):
 
 @pytest.fixture(scope="module")
 def theirs(work):
+    return trained(work)
+
+
+def trained(work, **config):
+    """TRL's batch and update."""
     folder, rows = work
-    trainer = sft_trainer(folder, [example(row) for row in rows])
+    trainer = sft_trainer(folder, [example(row) for row in rows], **config)
     batch = trainer.data_collator([example(row) for row in rows])
     return batch, trl_update(trainer, batch)
 
@@ -75,6 +80,12 @@ def test_tokens_are_the_same(work, theirs):
 @pytest.mark.parametrize("budget", [16384, 60], ids=["one row", "several rows"])
 def test_loss_and_gradients(work, theirs, budget):
     agree(ours(work, token_budget=budget), theirs[1])
+
+
+def test_weighed_by_probability(work, theirs):
+    found = ours(work, weighting="dft")
+    agree(found, trained(work, loss_type="dft")[1])
+    assert max(found.gaps(theirs[1])) > 100 * TOLERANCE
 
 
 def test_a_mutant_is_seen(work, theirs):

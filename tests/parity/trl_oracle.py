@@ -78,9 +78,9 @@ def distillation_trainer(folder: Path, teacher: Path, batch: int, beta: float) -
     )  # fmt: skip
 
 
-def sft_trainer(folder: Path, examples: Sequence[dict[str, Any]]) -> SFTTrainer:
+def sft_trainer(folder: Path, examples: Sequence[dict[str, Any]], **config: Any) -> SFTTrainer:
     """SFT on prompts and completions with images, with TRL's own vision collator."""
-    args = SFTConfig(**settings(folder, len(examples)), max_length=None)
+    args = SFTConfig(**settings(folder, len(examples)), max_length=None, **config)
     return ready(
         SFTTrainer(
             model_at(folder), args=args, train_dataset=Dataset.from_list(list(examples)),

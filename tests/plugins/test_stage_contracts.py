@@ -62,6 +62,31 @@ class TestOPD(WarmStartContract):
 
 
 @pytest.mark.slow
+class TestOPSD(WarmStartContract):
+    """With the average, which is part of every checkpoint."""
+
+    plugin = "warmrl_opd"
+    name = "opsd"
+    settings: ClassVar = {"teacher": "ema", "ema_decay": 0.5, "learning_rate": 1e-3}
+    tables: ClassVar = RANDOM
+
+
+@pytest.mark.slow
+class TestKDRL(RLAlgorithmContract):
+    """Beginning with the teacher's samples."""
+
+    plugin = "warmrl_opd"
+    name = "kdrl"
+    settings: ClassVar = {
+        "teacher": {"use": "local", "path": "pocket:random-teacher"},
+        "samples_per_prompt": 2,
+        "teacher_steps": 1,
+        "updates_per_rollout": 2,
+    }
+    tables: ClassVar = RANDOM
+
+
+@pytest.mark.slow
 class TestGRPO(RLAlgorithmContract):
     plugin = "warmrl_grpo"
     name = "grpo"

@@ -6,7 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from warmrl.engine.advantage import group_advantages
     from warmrl.engine.grading_pool import GradingPool, Outcome
+    from warmrl.engine.importance import importance_weights
     from warmrl.engine.passes import hidden_states, score_tokens
     from warmrl.engine.policy import Policy
     from warmrl.engine.randomness import generator, seed_of
@@ -33,7 +35,9 @@ _WHERE = {
     "collision": "warmrl.stats.estimators",
     "distinct_at_k": "warmrl.stats.estimators",
     "generator": "warmrl.engine.randomness",
+    "group_advantages": "warmrl.engine.advantage",
     "hidden_states": "warmrl.engine.passes",
+    "importance_weights": "warmrl.engine.importance",
     "layers_by_place": "warmrl.engine.spreading",
     "maj_at_k": "warmrl.stats.majority",
     "pass_at_k": "warmrl.stats.estimators",
@@ -59,7 +63,9 @@ __all__ = [
     "collision",
     "distinct_at_k",
     "generator",
+    "group_advantages",
     "hidden_states",
+    "importance_weights",
     "layers_by_place",
     "maj_at_k",
     "pass_at_k",

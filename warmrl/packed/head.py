@@ -109,7 +109,8 @@ class HeadOutput:
     """What the head says of N tokens: the loss (a scalar, 0 without one) and per token, without gradient, the rest.
 
     `logprob` and `entropy` are of the distribution at the given temperature, natural logarithms. `divergence` is
-    unweighted; None when the loss has none. `extras` has a column for each that was asked for.
+    unweighted; None when the loss has none. `extras` has a column for each that was asked for, and with `TopK`
+    `student_mass`: the student's probability of the tokens that are compared one by one.
     """
 
     loss: Tensor
@@ -153,9 +154,8 @@ def score_tokens(
         if isinstance(loss, SequenceLoss):
             loss = _token_form(loss, score_tokens(hidden.detach(), weight.detach(), targets, temperature=temperature))
         trains = loss is not None and torch.is_grad_enabled()
-        asked = _Asked(
-            extras or {}, {name: hidden.new_zeros(len(hidden), dtype=torch.float32) for name in extras or {}}
-        )
+        names = [*(extras or {}), *(["student_mass"] if isinstance(loss, TopK) else [])]
+        asked = _Asked(extras or {}, {name: hidden.new_zeros(len(hidden), dtype=torch.float32) for name in names})
         settings = loss, trains, temperature, chunk, asked
         total, logprob, entropy, divergence = _Head.apply(hidden, weight, targets, *settings)
     known = divergence if isinstance(loss, Divergence | TopK) else None
@@ -217,7 +217,7 @@ def _chunk(
     logits = product(hidden[rows], weight.t()).div_(temperature)
     seen = _Chunk(logits, targets[rows], rows, temperature)
     asked.write(seen.log_p, rows)
-    part, grad = seen.loss(loss, scores[2])
+    part, grad = seen.loss(loss, scores[2], asked.found)
     scores[0][rows], scores[1][rows] = seen.logprob, seen.entropy
     if grad is not None and (grad_hidden is not None or grad_weight is not None):
         grad = grad.div_(temperature).to(hidden.dtype)
@@ -260,14 +260,16 @@ class _Chunk:
         parts = zip(self.p.split(ENTROPY_TOKENS), self.log_p.split(ENTROPY_TOKENS), strict=True)
         self.entropy = -torch.cat([(p * log_p).sum(1) for p, log_p in parts])
 
-    def loss(self, loss: _PerToken | None, divergence: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The chunk's loss and its gradient by the logits (None: there is none); writes `divergence[rows]`."""
+    def loss(
+        self, loss: _PerToken | None, divergence: Tensor, found: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """The chunk's loss and its gradient by the logits (None: there is none); writes what it finds on the way."""
         value, grad = self.log_p.new_zeros(()), None
         if isinstance(loss, Divergence):
             value, grad = self._to_teacher(loss, divergence)
             loss = loss.also
         elif isinstance(loss, TopK):
-            value, grad = self._to_top(loss, divergence)
+            value, grad = self._to_top(loss, divergence, found["student_mass"])
             loss = loss.also
         if loss is None:
             return value, grad
@@ -307,7 +309,7 @@ class _Chunk:
         out[self.rows] = value.squeeze(1)
         return (value * weight).sum(), torch.nn.functional.pad(grad.mul_(weight), (0, padding))
 
-    def _to_top(self, loss: TopK, out: Tensor) -> tuple[Tensor, Tensor]:
+    def _to_top(self, loss: TopK, out: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
         """The weighted divergence over k tokens and the tail, and its gradient.
 
         A token of the tail has the tail's gradient by its share of the tail's mass, p_j / p_tail.
@@ -316,6 +318,7 @@ class _Chunk:
         ids = loss.ids[self.rows].clamp(min=0)
         others = self.log_p.scatter_reduce(1, ids, torch.where(known, NOTHING, math.inf), "amin")
         rest = others.logsumexp(1, keepdim=True)
+        mass[self.rows] = -torch.expm1(rest.squeeze(1))
         log_p = torch.cat([self.log_p.gather(1, ids).masked_fill(~known, NOTHING), rest], 1)
         log_q = loss.logprobs[self.rows].float().masked_fill(~known, NOTHING)
         # In float64: a sure teacher's tail is far below the rounding of the sum of the others.

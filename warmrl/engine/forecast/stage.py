@@ -71,6 +71,11 @@ class StagePlan:
         return getattr(self.config, "samples_per_prompt", 1)
 
     @property
+    def own_teacher(self) -> bool:
+        """Whether the model teaches itself: scores are needed, and no teacher is chosen."""
+        return bool(self.config.teacher_needs()) and not isinstance(getattr(self.config, "teacher", None), Choice)
+
+    @property
     def load(self) -> Load:
         """One step's tokens, over all processes."""
         prompts, completions = self.prompts, self.completions
@@ -177,6 +182,9 @@ def planned(
         weights, states, work = of_teacher(plan, teacher.shapes, row, width)
         spread = config.teacher.config.makes_do()  # type: ignore[attr-defined]
         demand = replace(demand, teacher=0 if spread else weights, teacher_states=states, teacher_work=work)
+    elif plan.own_teacher:
+        _, states, work = of_teacher(plan, model.shapes, row, width)
+        demand = replace(demand, teacher_states=states, teacher_work=work)
     return replace(plan, demand=demand)
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from warmrl_grpo.importance import importance_weights
+
+from warmrl.engine.importance import importance_weights
 
 OLD = torch.tensor([-1.0, -2.0, -0.5, -3.0, -0.1])
 LENGTHS = (2, 3)

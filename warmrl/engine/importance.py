@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-
 from warmrl_grpo.loss import MAX_LOG_RATIO
 
 

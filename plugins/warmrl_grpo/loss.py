@@ -8,7 +8,7 @@ With r_t = pi(y_t) / pi_old(y_t), A the advantage, w_t the weight (the normalise
     cispo:                L = -sum_t w_t i_t sg(clip(r_t)) A log pi(y_t)
 
 clip(r) is r between 1 - clip_low and 1 + clip_high, and where A < 0 the min is not below dual_clip * A. `dapo` and
-`dr_grpo` differ from `grpo` in their settings alone (`config.py`). The importance weight i_t (`importance_weights`) is 1
+`dr_grpo` differ from `grpo` in their settings alone (`config.py`). The weight i_t (`importance_weights`) is 1
 where a policy samples for itself. Log-probabilities are at temperature 1, whatever the rollouts' temperature.
 
 Sources: Shao et al. 2024 (arXiv:2402.03300); clip-higher: Yu et al. 2025 (DAPO, arXiv:2503.14476); dual clip: Ye et

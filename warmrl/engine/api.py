@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warmrl.engine.grading_pool import GradingPool, Outcome
+    from warmrl.engine.keys import semantic
     from warmrl.engine.passes import hidden_states, score_tokens
     from warmrl.engine.policy import Policy
     from warmrl.engine.randomness import generator, seed_of
+    from warmrl.engine.replies import Cache, identity
     from warmrl.engine.spreading import layers_by_place
     from warmrl.engine.stage import Stage
     from warmrl.engine.suites import asked
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from warmrl.stats.majority import maj_at_k
 
 _WHERE = {
+    "Cache": "warmrl.engine.replies",
     "Divergence": "warmrl.packed.head",
     "GradingPool": "warmrl.engine.grading_pool",
     "HeadOutput": "warmrl.packed.head",
@@ -34,6 +37,7 @@ _WHERE = {
     "distinct_at_k": "warmrl.stats.estimators",
     "generator": "warmrl.engine.randomness",
     "hidden_states": "warmrl.engine.passes",
+    "identity": "warmrl.engine.replies",
     "layers_by_place": "warmrl.engine.spreading",
     "maj_at_k": "warmrl.stats.majority",
     "pass_at_k": "warmrl.stats.estimators",
@@ -42,9 +46,11 @@ _WHERE = {
     "product": "warmrl.packed.head",
     "score_tokens": "warmrl.engine.passes",
     "seed_of": "warmrl.engine.randomness",
+    "semantic": "warmrl.engine.keys",
 }
 
 __all__ = [
+    "Cache",
     "Divergence",
     "GradingPool",
     "HeadOutput",
@@ -60,6 +66,7 @@ __all__ = [
     "distinct_at_k",
     "generator",
     "hidden_states",
+    "identity",
     "layers_by_place",
     "maj_at_k",
     "pass_at_k",
@@ -68,6 +75,7 @@ __all__ = [
     "product",
     "score_tokens",
     "seed_of",
+    "semantic",
 ]
 
 

@@ -1,0 +1,56 @@
+"""Texts of one writer for many requests, each asked for once: what was written is found again by what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from warmrl.api import Choice, Completion, Problem
+from warmrl.engine.api import Cache, Stage, identity, semantic
+
+CUT = "cut off"
+
+
+class Failed(str):
+    """Why there is no text."""
+
+
+def written(stage: Stage, choice: Choice, requests: Sequence[Problem], **sampling: Any) -> list[str]:
+    """A text for each request, or a `Failed`; the writer's memory is given back.
+
+    A teacher that keeps its replies is asked for all of them again after a kill. What others write is kept beside the
+    store, a sampling block at a time, under the request, the settings that matter of teacher, sampler and model, and
+    the seed.
+    """
+    teacher = stage.teacher(choice, plain=True)
+    cache = Cache(None if teacher.keeps else stage.folder.parents[1] / "written")
+    shared = {
+        "teacher": semantic(choice, stage.registry),
+        "sampler": semantic(stage.sampling.choice, stage.registry),
+        "model": semantic(stage.model, stage.registry, skip=frozenset({"path", "revision"})),
+        "seed": [stage.seed, stage.name],
+        "sampling": sampling,
+    }
+    out: list[str] = []
+    size = stage.sampling.block_size * stage.processes.world
+    for start in range(0, len(requests), size):
+        block = requests[start : start + size]
+        keys = [{**shared, "request": one.id, "prompt": identity(one.messages)} for one in block]
+        texts = stage.processes.agree([cache.read(key) for key in keys])
+        if None in texts:
+            texts = [text_of(one) for one in teacher.attempt(block, **sampling)]
+            for key, text in zip(keys, texts, strict=True):
+                if stage.processes.first and not isinstance(text, Failed):
+                    cache.write(key, text)
+        out += texts
+        stage.stop_if_asked(f"{start + len(block)} of {len(requests)} texts of one writer there")
+    stage.findings += teacher.spent()
+    teacher.release()
+    return out
+
+
+def text_of(one: Completion | str) -> str:
+    """The text of a whole completion."""
+    if isinstance(one, str):
+        return Failed(one)
+    return one.text if one.finish == "stop" else Failed(CUT)

@@ -9,6 +9,8 @@ from warmrl.api import Choice, Completion, Problem
 from warmrl.engine.api import Cache, Stage, identity, semantic
 
 CUT = "cut off"
+# Sampling blocks that a server is asked for at once, so that it seldom waits for the last of them.
+AT_ONCE = 8
 
 
 class Failed(str):
@@ -32,7 +34,7 @@ def written(stage: Stage, choice: Choice, requests: Sequence[Problem], **samplin
         "sampling": sampling,
     }
     out: list[str] = []
-    size = stage.sampling.block_size * stage.processes.world
+    size = stage.sampling.block_size * stage.processes.world * (AT_ONCE if teacher.keeps else 1)
     for start in range(0, len(requests), size):
         block = requests[start : start + size]
         keys = [{**shared, "request": one.id, "prompt": identity(one.messages)} for one in block]

@@ -57,7 +57,7 @@ class PerplexityConfig(CuratorConfig):
     VLAA-Thinking's 25K are those of 126K with the highest mean perplexity under Qwen2-VL-2B and Qwen2.5-VL-3B.
     """
 
-    reads: ClassVar[frozenset[str]] = frozenset({"sampler"})
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     keep: Annotated[int, Field(ge=1)]
     """How many."""

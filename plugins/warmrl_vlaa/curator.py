@@ -75,7 +75,7 @@ class Vlaa(Curator[VlaaConfig]):
         ]
         temperature = self.config.temperature if name == "reason" else 0.0
         limits = {"max_tokens": self.config.max_tokens, "temperature": temperature}
-        texts = dict(zip(asked, written(self.stage, choice, requests, **limits), strict=True)) if asked else {}
+        texts = dict(zip(asked, written(self.stage, name, choice, requests, **limits), strict=True)) if asked else {}
         kept, dropped = list[Item](), Counter[str]()
         for place, item in enumerate(items):
             text = texts.get(place)

@@ -17,8 +17,8 @@ class Failed(str):
     """Why there is no text."""
 
 
-def written(stage: Stage, choice: Choice, requests: Sequence[Problem], **sampling: Any) -> list[str]:
-    """A text for each request, or a `Failed`; the writer's memory is given back.
+def written(stage: Stage, step: str, choice: Choice, requests: Sequence[Problem], **sampling: Any) -> list[str]:
+    """A text for each request of a step, or a `Failed`; the writer's memory is given back.
 
     A teacher that keeps its replies is asked for all of them again after a kill. What others write is kept beside the
     store, a sampling block at a time, under the request, the settings that matter of teacher, sampler and model, and
@@ -45,8 +45,8 @@ def written(stage: Stage, choice: Choice, requests: Sequence[Problem], **samplin
                 if stage.processes.first and not isinstance(text, Failed):
                     cache.write(key, text)
         out += texts
-        stage.stop_if_asked(f"{start + len(block)} of {len(requests)} texts of one writer there")
-    stage.findings += teacher.spent()
+        stage.stop_if_asked(f"{start + len(block)} of {len(requests)} texts of the step `{step}` there")
+    stage.findings += [f"`{stage.name}`, {step}: {one}" for one in teacher.spent()]
     teacher.release()
     return out
 

@@ -1,4 +1,4 @@
-"""VLAA-Thinking's pipeline against a server that misbehaves, killed twice: each item once, no good reply asked again."""
+"""VLAA-Thinking's pipeline on a bad server, killed twice: each item counts once, no good reply is asked for again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_every_item_once_and_no_good_reply_twice(tmp_path: Path) -> None:
     record = json.loads(entry.read_text())
     funnel = record["funnel"]
     assert funnel[0]["taken"] == funnel[0]["kept"] == ITEMS
-    for before, after in zip(funnel, funnel[1:], strict=False):
+    for before, after in pairwise(funnel):
         assert after["taken"] == before["kept"] == after["kept"] + sum(after["dropped"].values())
     dropped = sum((Counter(one["dropped"]) for one in funnel), Counter())
     never = [json.loads(name) for name in server.came if name not in server.answered]
@@ -103,5 +104,5 @@ def test_every_item_once_and_no_good_reply_twice(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (entry.parent / "problems.jsonl").read_text().splitlines()]
     assert len({row["source"] for row in rows}) == len(rows) == funnel[-1]["kept"] > 350
     assert {row["extra"]["part"] for row in rows} == {"sft", "rl"}
-    tokens = sum(int(one.partition(": ")[2].split()[0]) for one in record["findings"] if " replies: " in one)
+    tokens = sum(int(one.partition(" replies: ")[2].split()[0]) for one in record["findings"] if " replies: " in one)
     assert tokens == 30 * len(server.answered)

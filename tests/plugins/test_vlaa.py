@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -115,7 +116,7 @@ def curated(monkeypatch: pytest.MonkeyPatch, texts: dict[str, str], given: list[
     """What the curator makes with these texts, its stage, and what it asked."""
     prompts: list[str] = []
 
-    def written(_stage: Any, _choice: Any, requests: list[Problem], **sampling: Any) -> list[str]:
+    def written(_stage: Any, _step: str, _choice: Any, requests: list[Problem], **sampling: Any) -> list[str]:
         for one in requests:
             assert not one.gold and (sampling["temperature"] > 0) == one.id.startswith("reason/")
             prompts.append("\n".join(part.text for part in one.messages[0].parts if isinstance(part, Text)))
@@ -174,7 +175,7 @@ def test_nothing_is_written_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(PocketWriter, "generate", generate)
     home = Home(tmp_path, RECIPE)
-    with pytest.raises(Interrupted, match="32 of 60 texts of one writer there"):
+    with pytest.raises(Interrupted, match="32 of 60 texts of the step `caption` there"):
         home.run(SMALL, stopping=stop_after(2))
     assert len(asked) == 32
     home.run(SMALL)
@@ -182,7 +183,7 @@ def test_nothing_is_written_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (first,) = tmp_path.glob("store/*/done.json")
     funnel = json.loads(first.read_text())["funnel"]
     assert [one["step"] for one in funnel] == ["metadata", "caption", "reason", "rewrite", "verify"]
-    for before, after in zip(funnel, funnel[1:], strict=False):
+    for before, after in pairwise(funnel):
         assert after["taken"] == before["kept"] == after["kept"] + sum(after["dropped"].values())
     assert all(one["dropped"] for one in funnel[2:]) and funnel[-1]["kept"] > 30
     rows = [json.loads(line) for line in (first.parent / "problems.jsonl").read_text().splitlines()]

@@ -60,5 +60,8 @@ def read_answer(reply: Any, reasoning: bool = False) -> dict[str, Any]:
 
 def tokens_of(usage: Any) -> dict[str, list[int]]:
     """What a reply says that it took, if it does."""
-    found = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, dict) else []
-    return {"usage": found} if found and all(isinstance(one, int) for one in found) else {}
+    if not isinstance(usage, dict):
+        return {}
+    found = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+    known = [one for one in found if isinstance(one, int)]
+    return {"usage": known} if len(known) == len(found) else {}

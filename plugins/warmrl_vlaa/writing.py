@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from warmrl.api import Choice, Completion, Problem
+from warmrl.api import Choice, Problem
 from warmrl.engine.api import Cache, Stage, identity, semantic
 
 CUT = "cut off"
@@ -38,21 +38,20 @@ def written(stage: Stage, step: str, choice: Choice, requests: Sequence[Problem]
     for start in range(0, len(requests), size):
         block = requests[start : start + size]
         keys = [{**shared, "request": one.id, "prompt": identity(one.messages)} for one in block]
-        texts = stage.processes.agree([cache.read(key) for key in keys])
-        if None in texts:
-            texts = [text_of(one) for one in teacher.attempt(block, **sampling)]
-            for key, text in zip(keys, texts, strict=True):
-                if stage.processes.first and not isinstance(text, Failed):
-                    cache.write(key, text)
-        out += texts
+        found: list[Any] = stage.processes.agree([cache.read(key) for key in keys])
+        if None in found:
+            drawn = teacher.attempt(block, **sampling)
+            found = [one if isinstance(one, str) else [one.text, one.finish] for one in drawn]
+            for key, one in zip(keys, found, strict=True):
+                if stage.processes.first and not isinstance(one, str):
+                    cache.write(key, one)
+        out += [Failed(one) if isinstance(one, str) else whole(*one) for one in found]
         stage.stop_if_asked(f"{start + len(block)} of {len(requests)} texts of the step `{step}` there")
     stage.findings += [f"`{stage.name}`, {step}: {one}" for one in teacher.spent()]
     teacher.release()
     return out
 
 
-def text_of(one: Completion | str) -> str:
-    """The text of a whole completion."""
-    if isinstance(one, str):
-        return Failed(one)
-    return one.text if one.finish == "stop" else Failed(CUT)
+def whole(text: str, finish: str) -> str:
+    """The text, if it came to its end."""
+    return text if finish == "stop" else Failed(CUT)

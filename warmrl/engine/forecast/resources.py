@@ -122,8 +122,12 @@ class Resources:
         The other teachers of a stage (a curator's writers) are looked up too, so that one that is none is refused.
         """
         config = stage_config(choice)
-        places = {role: getattr(config, role).config.checkpoint() for role in config.teachers()}
-        found = {role: self.outline(*at, f"stage.{name}.{role}") for role, at in places.items() if at is not None}
+        found: dict[str, Outline | None] = {}
+        for role in config.teachers():
+            where = getattr(config, role).config.checkpoint()
+            if where is not None:
+                path, revision = where
+                found[role] = self.outline(path, revision, f"stage.{name}.{role}")
         teacher = found.get("teacher")
         if teacher and base and set(config.teacher_needs()) - {"generates"}:
             self.compare_tokens(name, teacher, base)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +24,11 @@ def logprobs(place: int, vocabulary: int = VOCAB) -> list[float]:
 
 
 class Server(ThreadingHTTPServer):
-    """`faults` are used up by the model's requests, one each, then all is well. `requests` are what came."""
+    """`faults` are used up by the model's requests, one each, then all is well. `requests` are what came.
+
+    `plan` chooses a request's fault by its body and how often it came. `answered` are the bodies that got a good reply,
+    `repeated` those that came again after it. After `left` good replies it falls silent, and hangs up when `awake`.
+    """
 
     daemon_threads = True
 
@@ -41,6 +46,35 @@ class Server(ThreadingHTTPServer):
         self.active = self.peak = 0
         self.gate: threading.Barrier | None = None
         self.released = threading.Event()
+        self.plan: Callable[[Any, int], str] | None = None
+        self.came: Counter[str] = Counter()
+        self.answered: set[str] = set()
+        self.repeated: list[str] = []
+        self.left: int | None = None
+        self.silent = 0
+        self.awake = threading.Event()
+
+    def fault(self, body: Any) -> str:
+        """What will be done to a request of the model; it is written down."""
+        name = json.dumps(body, sort_keys=True)
+        with self.lock:
+            self.active += 1
+            self.peak = max(self.peak, self.active)
+            if name in self.answered:
+                self.repeated.append(name)
+            found = self.plan(body, self.came[name]) if self.plan else ""
+            found = self.always or (self.faults.pop(0) if self.faults else found)
+            self.came[name] += 1
+            if found or self.left is None:
+                pass
+            elif self.left == 0:
+                self.silent += 1
+                return "silent"
+            else:
+                self.left -= 1
+            if not found:
+                self.answered.add(name)
+        return found
 
     def asked(self) -> list[Any]:
         """Bodies of the requests that the model had to answer."""
@@ -66,10 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/tokenize":
             self.reply(200, {"tokens": server.tokens(body["prompt"])}) if server.tokens else self.reply(404, {})
             return
-        with server.lock:
-            server.active += 1
-            server.peak = max(server.peak, server.active)
-            fault = server.always or (server.faults.pop(0) if server.faults else "")
+        fault = server.fault(body)
         if server.gate:
             server.gate.wait()
         made = self.chat(body, fault) if self.path.endswith("/chat/completions") else self.generate(body, fault)
@@ -87,6 +118,9 @@ class Handler(BaseHTTPRequestHandler):
             self.server.released.wait(30)
         elif fault == "hang up":
             self.close_connection = True
+        elif fault == "silent":
+            self.server.awake.wait(60)
+            self.close_connection = True
         elif fault == "truncated":
             self.reply(200, made, cut=20, promised=True)
         elif fault == "half":
@@ -99,8 +133,10 @@ class Handler(BaseHTTPRequestHandler):
     def chat(self, body: Any, fault: str) -> Any:
         """A chat completion."""
         finish = "length" if fault == "cut off" else "stop"
-        choice = {"message": {"role": "assistant", "content": self.server.answer(body)}, "finish_reason": finish}
-        return {"choices": [choice] * (2 if fault == "two choices" else 1)}
+        said = {"role": "assistant", "content": self.server.answer(body), "reasoning_content": "hm"}
+        choice = {"message": said, "finish_reason": finish}
+        usage = {"prompt_tokens": 30, "completion_tokens": 20}
+        return {"choices": [choice] * (2 if fault == "two choices" else 1), "usage": usage}
 
     def generate(self, body: Any, fault: str) -> Any:
         """vLLM's reply to token ids: what it read, and log-probabilities of it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warmrl.api import Register, UsageError, hookimpl
-from warmrl_pocket.config import ChartsConfig, GeometryConfig, PretrainConfig
+from warmrl_pocket.config import ChartsConfig, GeometryConfig, PretrainConfig, WriterConfig
 
 if TYPE_CHECKING:
     import typer
@@ -27,6 +27,12 @@ def warmrl_register_datasets(register: Register) -> None:
 def warmrl_register_warm_starts(register: Register) -> None:
     """The warm start that makes the pocket models from random weights."""
     register("pocket_pretrain", config=PretrainConfig, implementation="warmrl_pocket.method:PocketPretrain")
+
+
+@hookimpl
+def warmrl_register_teachers(register: Register) -> None:
+    """A writer without a model, for pipelines that run in seconds."""
+    register("pocket_writer", config=WriterConfig, implementation="warmrl_pocket.writer:PocketWriter", revision="1")
 
 
 @hookimpl

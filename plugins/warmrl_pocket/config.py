@@ -1,4 +1,4 @@
-"""Recipe tables of the pocket: its two datasets and the warm start that trains its models from nothing."""
+"""Recipe tables of the pocket: its datasets, its writer, and the warm start that trains its models from nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from warmrl.api import Config, DatasetConfig, MethodConfig
+from warmrl.api import Config, DatasetConfig, MethodConfig, TeacherConfig
 
 SIZES = {"train": 3000, "validation": 300, "test": 300}
 
@@ -37,6 +37,30 @@ class GeometryConfig(PocketConfig):
 
 class ChartsConfig(PocketConfig):
     """Three-bar charts: sum, maximum, range. Out of domain for the pocket models."""
+
+
+class WriterConfig(TeacherConfig):
+    """Stands in for the four writers of the curator `vlaa`, on the pocket's figures and without a model.
+
+    What it writes depends on the request alone. At the shares below it fails, so that every step has something to do.
+    """
+
+    role: Literal["captioner", "reasoner", "rewriter", "verifier"]
+    """Whom it stands in for."""
+    empty: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Captions that are empty."""
+    wrong: Annotated[float, Field(ge=0, le=1)] = 0.12
+    """Reasonings that end in a wrong answer."""
+    untagged: Annotated[float, Field(ge=0, le=1)] = 0.04
+    """Reasonings without `<think>`."""
+    reflective: Annotated[float, Field(ge=0, le=1)] = 0.35
+    """Reasonings that calculate twice, with `so` in between: the pocket's way to say `wait`."""
+    verbose: Annotated[float, Field(ge=0, le=1)] = 0.03
+    """Rewritten texts that are far too long."""
+
+    def gives(self) -> tuple[Literal["generates"], ...]:
+        """Text."""
+        return ("generates",)
 
 
 class Phase(Config):

@@ -1,4 +1,4 @@
-"""Messages as OpenAI's chat completions take them and as a cache knows them, and what comes back."""
+"""Messages as OpenAI's chat completions take them, and what comes back."""
 
 from __future__ import annotations
 
@@ -36,22 +36,32 @@ def data_url(image: Image) -> str:
     return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
 
 
-def identity(messages: Sequence[Message]) -> list[Any]:
-    """What a prompt is, as JSON values: roles, texts and the images' keys."""
-    return [
-        [m.role, [["image", p.key] if isinstance(p, Image) else ["text", p.text] for p in m.parts]] for m in messages
-    ]
+def read_answer(reply: Any, reasoning: bool = False) -> dict[str, Any]:
+    """Text, finish reason and tokens of a chat completion's one choice. Raises `ServiceError` for another number.
 
-
-def read_answer(reply: Any) -> dict[str, str]:
-    """The text and the finish reason of a chat completion's one choice. Raises `ServiceError` for another number."""
+    With `reasoning`, what the server sends apart as such comes first, in `<think>` tags. `usage` is (tokens of the
+    prompt, of the completion), where the server says so.
+    """
     choices = reply["choices"]
     if len(choices) != 1:
         raise ServiceError(f"The teacher's server gave {len(choices)} choices, and one was asked for; is it a proxy?")
     (choice,) = choices
-    text, finish = choice["message"].get("content"), choice["finish_reason"]
+    message, finish = choice["message"], choice["finish_reason"]
+    text = message.get("content")
     if text is None and finish != "stop":
         text = ""  # cut off, or refused, before it said anything
     if not isinstance(text, str) or not isinstance(finish, str):
         raise TypeError("a choice without text or finish reason")
-    return {"text": text, "finish": "stop" if finish == "stop" else "length"}
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    if reasoning and isinstance(thought, str):
+        text = f"<think>{thought}</think>{text}"
+    return {"text": text, "finish": "stop" if finish == "stop" else "length", **tokens_of(reply.get("usage"))}
+
+
+def tokens_of(usage: Any) -> dict[str, list[int]]:
+    """What a reply says that it took, if it does."""
+    if not isinstance(usage, dict):
+        return {}
+    found = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+    known = [one for one in found if isinstance(one, int)]
+    return {"usage": known} if len(known) == len(found) else {}

@@ -59,6 +59,12 @@ class ServerConfig(TeacherConfig):
     """Name of the environment variable that holds the key; the key itself is written nowhere."""
     temperature: Annotated[float | None, Field(ge=0)] = None
     """Temperature of its answers, where it must not be the stage's."""
+    reasoning: bool = False
+    """Put the reasoning that a server sends apart (`reasoning_content`) before the answer, in `<think>` tags."""
+    price_in: Annotated[float | None, Field(ge=0, json_schema_extra=NOT_SEMANTIC)] = None
+    """Price of a million tokens of prompts, in any currency, for what a run says of its cost."""
+    price_out: Annotated[float | None, Field(ge=0, json_schema_extra=NOT_SEMANTIC)] = None
+    """Price of a million tokens of answers."""
     concurrency: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 16
     """Most requests at once, of each process."""
     deadline: Annotated[float, Field(gt=0, json_schema_extra=NOT_SEMANTIC)] = 120.0

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from warmrl.api import Completion, Group, Message, Problem, Teacher, UsageError
-from warmrl.engine.api import Policy, Stage, asked, seed_of
-from warmrl_teachers.cache import Cache
-from warmrl_teachers.chat import chat_of, identity, read_answer
+from warmrl.engine.api import Cache, Policy, Stage, asked, identity, seed_of
+from warmrl_teachers.chat import chat_of, read_answer
 from warmrl_teachers.client import Client, Refused
 from warmrl_teachers.config import ServerConfig
+from warmrl_teachers.patience import Patience, cost
 from warmrl_teachers.scoring import TOKENIZE, Asked, Scored, ask_vllm, prompt_of
 
 # Endpoints take seeds of 31 bits at least.
@@ -33,6 +34,8 @@ class ServerTeacher(Teacher[ServerConfig]):
         self._client: Client | None = None
         folder = Path(config.cache_folder) if config.cache_folder else stage.folder.parents[1] / "teacher-cache"
         self.cache = Cache(folder if config.cache else None)
+        self.keeps = config.cache
+        self.patience, self.usage = Patience(), list[Any]()
 
     @property
     def client(self) -> Client:
@@ -87,29 +90,51 @@ class ServerTeacher(Teacher[ServerConfig]):
 
         Each has its own seed, by stage, problem and index. The requests are shared out over the processes.
         """
-        if self.config.temperature is not None:
-            sampling["temperature"] = self.config.temperature
         wanted = [(one, number) for one in problems for number in range(samples)]
+        drawn = [self.completion(one) for one in self.replies(wanted, sampling, lambda ask: ask())]
+        return [drawn[start : start + samples] for start in range(0, len(drawn), samples)]
+
+    def attempt(self, problems: Sequence[Problem], **sampling: Any) -> list[Completion | str]:
+        """One completion for each problem; what the server will not give is given up, as long as it gives others."""
+        found = self.replies([(one, 0) for one in problems], sampling, partial(self.patience.spare, self.client))
+        return [one if isinstance(one, str) else self.completion(one) for one in found]
+
+    def replies(
+        self, wanted: Sequence[tuple[Problem, int]], sampling: dict[str, Any], how: Callable[[Callable[[], Any]], Any]
+    ) -> list[Any]:
+        """What comes of each request, in order and in every process; `how` makes one."""
+        if self.config.temperature is not None:
+            sampling = {**sampling, "temperature": self.config.temperature}
         processes = self.engine.processes
         own = range(processes.rank, len(wanted), processes.world)
         with processes.together():
-            replies = self.client.each(lambda place: self.answer(*wanted[place], sampling), own)
+            replies = self.client.each(lambda place: how(lambda: self.answer(*wanted[place], sampling)), own)
         by_place = dict(processes.gather(list(zip(own, replies, strict=True))))
-        drawn = [self.completion(by_place[place]) for place in range(len(wanted))]
-        return [drawn[start : start + samples] for start in range(0, len(drawn), samples)]
+        found = [by_place[place] for place in range(len(wanted))]
+        self.usage += [one.get("usage") for one in found if not isinstance(one, str)]
+        return found
 
-    def answer(self, problem: Problem, number: int, sampling: Mapping[str, Any]) -> dict[str, str]:
+    def answer(self, problem: Problem, number: int, sampling: Mapping[str, Any]) -> dict[str, Any]:
         """One answer: its text and how it ended."""
         style = self.engine.style
         messages = problem.messages if style is None else asked(problem, style)
         seed = seed_of(self.engine.seed, self.engine.name, "teacher", problem.id, number) % SEEDS
         settings = {"model": self.config.model, "n": 1, "seed": seed, **sampling}
+        apart = self.config.reasoning
+        read = partial(read_answer, reasoning=apart)
         return self.cache.through(
-            {"request": "chat", "prompt": identity(messages), **settings},
-            lambda: self.client.ask("/chat/completions", {"messages": chat_of(messages), **settings}, read_answer),
+            {"request": "chat", "prompt": identity(messages), **settings, **({"reasoning": True} if apart else {})},
+            lambda: self.client.ask("/chat/completions", {"messages": chat_of(messages), **settings}, read),
         )
 
-    def completion(self, answer: Mapping[str, str]) -> Completion:
+    def spent(self) -> list[str]:
+        """Tokens of all replies that were used, those kept from before included, and what was given up."""
+        model, config, gone = self.config.model, self.config, self.patience
+        taken = cost(self.usage, config.price_in, config.price_out)
+        found = [f"The teacher `{model}` gave {len(self.usage)} replies: {taken}."] if self.usage else []
+        return [*found, *([f"Given up: {gone.given_up} requests; the first: {gone.first}"] if gone.given_up else [])]
+
+    def completion(self, answer: Mapping[str, Any]) -> Completion:
         """An answer in the student's tokens, if there is a student; one that was cut off has no end."""
         policy = self.engine.policy
         tokens = () if policy is None else policy.encode_answer(answer["text"])

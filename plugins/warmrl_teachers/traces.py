@@ -18,6 +18,7 @@ class Traces(Curator[TracesConfig]):
         config, stage = self.config, self.stage
         self.teacher = stage.teacher(config.teacher)
         rows = stage.in_blocks(self.right_answers)
+        stage.findings += self.teacher.spent()
         self.teacher.release()
         by_id = {problem.id: problem for problem in stage.problems}
         kept: list[Problem] = []

@@ -84,6 +84,12 @@ def test_a_table_whose_use_changes_is_replaced_whole() -> None:
     assert overlay(below, over) == {"stage": {"warm": {"use": "sft", "epochs": 2.0}, "rl": {"use": "grpo", "steps": 7}}}
 
 
+def test_false_takes_a_parents_table_away() -> None:
+    below = {"stage": {"warm": {"use": "sft"}, "rl": {"use": "grpo"}}, "model": {"path": "x"}}
+    over = {"stage": {"rl": False, "new": False}, "model": {"path": False}}
+    assert overlay(below, over) == {"stage": {"warm": {"use": "sft"}, "new": False}, "model": {"path": False}}
+
+
 def test_set_changes_a_key_at_any_depth(tmp_path: Path) -> None:
     file = write(tmp_path, BASE + RL)
     found = recipe_file.read(file, ["stage.rl.steps=7", "eval.metrics=['pass@4']", "name=other"])

@@ -103,6 +103,14 @@ class TestTraces(CuratorContract):
 
 
 @pytest.mark.slow
+class TestPerplexity(CuratorContract):
+    plugin = "warmrl_vlaa"
+    name = "perplexity"
+    settings: ClassVar = {"keep": 4, "models": ["base"], "also": {"use": "local", "path": "pocket:random-teacher"}}
+    tables: ClassVar = RANDOM
+
+
+@pytest.mark.slow
 @needs_pocket
 class TestLocal(TeacherContract):
     plugin = "warmrl_teachers"

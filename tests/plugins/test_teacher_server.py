@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from copy import copy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -147,6 +148,59 @@ def test_what_will_not_pass_is_not_tried_again(fault: str, words: str, make: Mak
     with pytest.raises(WarmrlError, match=words):
         drawn(make(concurrency=1), 1)
     assert len(server.asked()) == 1
+
+
+def attempted(teacher: ServerTeacher, count: int) -> list[str]:
+    """What comes of one request for each of so many problems: its text, or why there is none."""
+    many = [replace(PROBLEMS[0], id=str(number)) for number in range(count)]
+    return [one if isinstance(one, str) else "text" for one in teacher.attempt(many, max_tokens=9, temperature=0.0)]
+
+
+def test_single_requests_are_given_up(make: Make, server: Server) -> None:
+    """After all retries, or refused; what was given up is asked again by the next, and nothing else is."""
+    bad = dict.fromkeys(range(2), "half") | {4: "400", 5: "two choices"}
+    order: list[int] = []
+
+    def plan(body: Any, _came: int) -> str:
+        order.extend([] if body["seed"] in order else [body["seed"]])
+        return bad.get(order.index(body["seed"]), "")
+
+    server.plan = plan
+    teacher = make(retries=1, concurrency=1, price_in=2.0, price_out=10.0)
+    no = "no usable reply"
+    assert attempted(teacher, 12) == [no, no, "text", "text", "refused (HTTP 400)", no, *["text"] * 6]
+    assert len(server.asked()) == 12 + 2
+    cost, gone = teacher.spent()
+    assert cost == (
+        "The teacher `m` gave 8 replies: 240 prompt and 160 completion tokens, 0.00208 at the prices given."
+    )
+    assert gone.startswith("Given up: 4 requests; the first: The teacher `m` gave no usable reply in 2 tries")
+    server.plan = None
+    assert attempted(make(concurrency=1), 12) == ["text"] * 12
+    assert len(server.asked()) == 12 + 2 + 4 and not server.repeated
+
+
+@pytest.mark.parametrize(("fault", "asked"), [("401", 1), ("404", 1), ("500", 9)])
+def test_a_server_that_is_of_no_use_ends_it(fault: str, asked: int, make: Make, server: Server) -> None:
+    """A refusal of all requests, and more given up than answered: no dataset of holes."""
+    server.always = fault
+    with pytest.raises(WarmrlError, match=f"HTTP {fault}"):
+        attempted(make(retries=0, concurrency=1), 30)
+    assert len(server.asked()) == asked
+
+
+def test_a_dead_server_loses_nothing(make: Make, server: Server) -> None:
+    attempted(make(), 3)
+    dead = make(urls=[f"http://127.0.0.1:{free_port()}/v1"], retries=0, concurrency=1)
+    with pytest.raises(WarmrlError, match="replies that came are kept"):
+        attempted(dead, 4)
+    assert attempted(make(), 4) == ["text"] * 4
+    assert len(server.asked()) == 4
+
+
+def test_reasoning_that_comes_apart(make: Make) -> None:
+    assert drawn(make(reasoning=True))[0][0].startswith("<think>hm</think><answer>")
+    assert drawn(make())[0][0].startswith("<answer>")
 
 
 def test_a_dead_server_is_passed_over(make: Make, server: Server) -> None:

@@ -40,7 +40,12 @@ C = TypeVar("C", bound=TeacherConfig)
 
 
 class Teacher(ABC, Generic[C]):
-    """A model that generates text, or scores a student's tokens. Its config says what it can do."""
+    """A model that generates text, or scores a student's tokens. Its config says what it can do.
+
+    `keeps` is True where what it gave once is read from the disk when it is asked again.
+    """
+
+    keeps: bool = False
 
     def __init__(self, config: C, engine: Any) -> None:
         self.config = config
@@ -56,6 +61,17 @@ class Teacher(ABC, Generic[C]):
     def generate(self, problems: Sequence[Problem], samples: int, **sampling: Any) -> list[list[Completion]]:
         """`samples` completions for each problem."""
         raise NotImplementedError
+
+    def attempt(self, problems: Sequence[Problem], **sampling: Any) -> list[Completion | str]:
+        """One completion for each problem, or in a few words why there is none, for who can do without some.
+
+        Raises `ServiceError` when it is no single problem's fault (a dead server). Unless overridden, all must succeed.
+        """
+        return [one for (one,) in self.generate(problems, 1, **sampling)]
+
+    def spent(self) -> list[str]:
+        """Findings about what its answers cost, a sentence each."""
+        return []
 
     def score(self, groups: Sequence[Group], form: Scores = "full", top_k: int = 0) -> None:
         """Write what the teacher says of each completion's tokens into its `signals`.

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from warmrl.engine.advantage import group_advantages
     from warmrl.engine.grading_pool import GradingPool, Outcome
     from warmrl.engine.importance import importance_weights
+    from warmrl.engine.keys import semantic
     from warmrl.engine.passes import hidden_states, score_tokens
     from warmrl.engine.policy import Policy
     from warmrl.engine.randomness import generator, seed_of
+    from warmrl.engine.replies import Cache, identity
     from warmrl.engine.spreading import layers_by_place
     from warmrl.engine.stage import Stage
     from warmrl.engine.suites import asked
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from warmrl.stats.majority import maj_at_k
 
 _WHERE = {
+    "Cache": "warmrl.engine.replies",
     "Divergence": "warmrl.packed.head",
     "GradingPool": "warmrl.engine.grading_pool",
     "HeadOutput": "warmrl.packed.head",
@@ -38,6 +41,7 @@ _WHERE = {
     "group_advantages": "warmrl.engine.advantage",
     "hidden_states": "warmrl.engine.passes",
     "importance_weights": "warmrl.engine.importance",
+    "identity": "warmrl.engine.replies",
     "layers_by_place": "warmrl.engine.spreading",
     "maj_at_k": "warmrl.stats.majority",
     "pass_at_k": "warmrl.stats.estimators",
@@ -46,9 +50,11 @@ _WHERE = {
     "product": "warmrl.packed.head",
     "score_tokens": "warmrl.engine.passes",
     "seed_of": "warmrl.engine.randomness",
+    "semantic": "warmrl.engine.keys",
 }
 
 __all__ = [
+    "Cache",
     "Divergence",
     "GradingPool",
     "HeadOutput",
@@ -65,6 +71,7 @@ __all__ = [
     "generator",
     "group_advantages",
     "hidden_states",
+    "identity",
     "importance_weights",
     "layers_by_place",
     "maj_at_k",
@@ -74,6 +81,7 @@ __all__ = [
     "product",
     "score_tokens",
     "seed_of",
+    "semantic",
 ]
 
 

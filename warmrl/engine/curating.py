@@ -36,13 +36,18 @@ def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows], problems:
         rows += found
         if stage.processes.first:
             write_text(file, lines(found))
-        if signal := stage.processes.agree(stage.stopping()):
-            raise Interrupted(
-                f"Stopped by signal {signal} in stage `{stage.name}`, {block.stop} of {len(problems)} problems "
-                "done; they are kept, and the same command goes on with the next.",
-                128 + signal,
-            )
+        stop_if_asked(stage, f"{block.stop} of {len(problems)} problems done")
     return rows
+
+
+def stop_if_asked(stage: Stage, done: str) -> None:
+    """Raise `Interrupted` in every process when a signal came to one; `done` says what is kept."""
+    if signal := stage.processes.agree(stage.stopping()):
+        raise Interrupted(
+            f"Stopped by signal {signal} in stage `{stage.name}`, {done}; they are kept, and the same command goes on "
+            "with the next.",
+            128 + signal,
+        )
 
 
 def keep_curated(stage: Stage, problems: Sequence[Problem], seconds: float) -> None:

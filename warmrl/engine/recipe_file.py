@@ -92,10 +92,16 @@ def parse(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two tables by name. A table whose `use` changes is replaced whole: its keys belong to another plugin."""
+    """Merge two tables by name. A table whose `use` changes is replaced whole: its keys belong to another plugin.
+
+    `false` in a table's place takes it away.
+    """
     out = dict(base)
     for key, value in over.items():
         below = out.get(key)
+        if value is False and isinstance(below, Mapping):
+            del out[key]
+            continue
         if isinstance(value, Mapping) and isinstance(below, Mapping) and not switches(below, value):
             out[key] = overlay(below, value)
         else:

@@ -20,6 +20,9 @@ def schema() -> dict[str, Any]:
     out["required"] = ["version", "name"]
     out = {"$schema": "https://json-schema.org/draft/2020-12/schema", **filled(out, registry, definitions)}
     out["$defs"] = dict(sorted(definitions.items()))
+    for named in out["properties"].values():
+        for pattern, one in named.get("patternProperties", {}).items():
+            named["patternProperties"][pattern] = {"anyOf": [one, {"const": False}]}  # takes the parent's away
     return out
 
 

@@ -219,6 +219,12 @@ class Stage:
 
         return in_blocks(self, make, self.problems if problems is None else problems)
 
+    def stop_if_asked(self, done: str) -> None:
+        """For curators, wherever what was made is kept: end here when a signal asks for it; `done` says what is."""
+        from warmrl.engine.curating import stop_if_asked
+
+        stop_if_asked(self, done)
+
     def resume(self, optimizer: Any, method: Method[Any] | None = None) -> int:
         """Take back the newest whole checkpoint into policy, optimizer and method; the step to go on with."""
         from warmrl.engine.checkpointing import resume

@@ -13,7 +13,6 @@ from warmrl.domain.names import CheckpointName
 from warmrl.domain.problem import Problem
 from warmrl.domain.sampler import SamplerConfig
 from warmrl.domain.stages import MethodConfig, StageConfig
-from warmrl.domain.teacher import TeacherConfig
 from warmrl.engine.entries import Entries
 from warmrl.engine.forecast.machines import Machine
 from warmrl.engine.forecast.memory import Lines
@@ -130,17 +129,21 @@ class Resources:
         return self.outline(config.policy, None, f"stage.{name}.policy")
 
     def teacher(self, name: str, choice: Choice, base: Outline | None) -> Outline | None:
-        """The outline of a stage's teacher, when it is loaded here; its tokens must be the student's for scores."""
-        teacher = getattr(choice.config, "teacher", None)
-        if not isinstance(teacher, Choice) or not isinstance(teacher.config, TeacherConfig):
-            return None
-        where = teacher.config.checkpoint()
-        if where is None:
-            return None
-        found = self.outline(*where, f"stage.{name}.teacher")
-        if found and base and set(stage_config(choice).teacher_needs()) - {"generates"}:
-            self.compare_tokens(name, found, base)
-        return found
+        """The outline of a stage's `teacher`, when it is loaded here; its tokens must be the student's for scores.
+
+        The other teachers of a stage (a curator's writers) are looked up too, so that one that is none is refused.
+        """
+        config = stage_config(choice)
+        found: dict[str, Outline | None] = {}
+        for role in config.teachers():
+            where = getattr(config, role).config.checkpoint()
+            if where is not None:
+                path, revision = where
+                found[role] = self.outline(path, revision, f"stage.{name}.{role}")
+        teacher = found.get("teacher")
+        if teacher and base and set(config.teacher_needs()) - {"generates"}:
+            self.compare_tokens(name, teacher, base)
+        return teacher
 
     def compare_tokens(self, name: str, teacher: Outline, student: Outline) -> None:
         """Refuse a teacher that means other things by the student's tokens. Raises `UsageError`."""

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from warmrl.api import StorageError
+from warmrl.domain.errors import StorageError
+from warmrl.domain.problem import Image, Message
 
 
 class Cache:
@@ -21,25 +22,27 @@ class Cache:
 
     def through(self, asked: Mapping[str, Any], make: Callable[[], Any]) -> Any:
         """The value for `asked` (JSON values; never an address, a key or a deadline), made when it is not there."""
-        if self.folder is None:
-            return make()
-        name = digest(asked)
-        file = self.folder / name[:2] / f"{name}.json"
-        found = self._read(file)
+        found = self.read(asked)
         if found is None:
             found = make()
-            self._write(file, found)
+            self.write(asked, found)
         return found
 
-    def _read(self, file: Path) -> Any | None:
+    def read(self, asked: Mapping[str, Any]) -> Any | None:
+        """The value for `asked`; None when it is not there."""
+        if self.folder is None:
+            return None
         try:
-            entry = json.loads(file.read_bytes())
+            entry = json.loads(self._file(self.folder, asked).read_bytes())
             return entry["value"] if entry["sha256"] == digest(entry["value"]) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _write(self, file: Path, value: Any) -> None:
+    def write(self, asked: Mapping[str, Any], value: Any) -> None:
         """In one step. Not synced: what a power cut tears is asked again."""
+        if self.folder is None:
+            return
+        file = self._file(self.folder, asked)
         aside = file.with_name(f".tmp-{file.name}-{os.getpid()}-{threading.get_ident()}")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,18 @@ class Cache:
                 "`teacher.cache_folder` or `teacher.cache = false`."
             ) from error
 
+    def _file(self, folder: Path, asked: Mapping[str, Any]) -> Path:
+        name = digest(asked)
+        return folder / name[:2] / f"{name}.json"
+
 
 def digest(value: Any) -> str:
     """SHA-256 of a JSON value, one spelling for each."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def identity(messages: Sequence[Message]) -> list[Any]:
+    """What a prompt is, as JSON values: roles, texts and the images' keys."""
+    return [
+        [m.role, [["image", p.key] if isinstance(p, Image) else ["text", p.text] for p in m.parts]] for m in messages
+    ]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from warmrl.api import NOT_SEMANTIC, Config, CuratorConfig, TeacherChoice, TeacherConfig
+from warmrl.api import ADDED, NOT_SEMANTIC, Config, CuratorConfig, TeacherChoice, TeacherConfig
 
 
 class SpreadTable(Config):
@@ -59,7 +59,7 @@ class ServerConfig(TeacherConfig):
     """Name of the environment variable that holds the key; the key itself is written nowhere."""
     temperature: Annotated[float | None, Field(ge=0)] = None
     """Temperature of its answers, where it must not be the stage's."""
-    reasoning: bool = False
+    reasoning: Annotated[bool, Field(json_schema_extra=ADDED)] = False
     """Put the reasoning that a server sends apart (`reasoning_content`) before the answer, in `<think>` tags."""
     price_in: Annotated[float | None, Field(ge=0, json_schema_extra=NOT_SEMANTIC)] = None
     """Price of a million tokens of prompts, in any currency, for what a run says of its cost."""

@@ -205,6 +205,13 @@ class Stage:
             self.metrics.append(row)
         self.on_row(row)
 
+    def keep_samples(self, step: int, groups: Sequence[Group]) -> None:
+        """For loops of one's own: write down what a step trained on, some of it in full."""
+        from warmrl.engine.training import write_samples
+
+        if self.processes.first:
+            write_samples(self, groups, step)
+
     def train(self, method: Method[Any]) -> None:
         """The loop that every method shares."""
         from warmrl.engine.training import train

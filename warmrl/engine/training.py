@@ -227,17 +227,21 @@ def write_step(
     stage: Stage, row: dict[str, float], groups: Sequence[Group], clock: Clock, step: int, total: int
 ) -> None:
     """Write a step's row, ledger, some rollouts, and its times."""
-    if stage.processes.first:
-        samples = [[group.problem.id, [digest(one.tokens) for one in group.completions]] for group in groups]
-        stage.ledger.append({"step": step + 1, "samples": samples})
-        for group in groups[:ROLLOUTS_KEPT]:
-            texts = [{"text": c.text, "reward": c.reward, "finish": c.finish} for c in group.completions]
-            kept = {"step": step + 1, "problem": group.problem.id, "gold": group.problem.gold, "completions": texts}
-            stage.rollouts.append(kept)
+    stage.keep_samples(step + 1, groups)
     timing = {"stage": stage.name, "step": step + 1, "steps": total, **clock.seconds}
     timing["rows_recomputed"] = stage.recompute.taken()
     stage.time(timing | {"tokens_per_second": row["tokens"] / max(clock.total(), 1e-9)})
     stage.log({"step": step + 1, **row})
+
+
+def write_samples(stage: Stage, groups: Sequence[Group], step: int) -> None:
+    """Write a step's ledger (every completion by its hash), and some completions in full. Steps count from 1."""
+    samples = [[group.problem.id, [digest(one.tokens) for one in group.completions]] for group in groups]
+    stage.ledger.append({"step": step, "samples": samples})
+    for group in groups[:ROLLOUTS_KEPT]:
+        texts = [{"text": c.text, "reward": c.reward, "finish": c.finish} for c in group.completions]
+        kept = {"step": step, "problem": group.problem.id, "gold": group.problem.gold, "completions": texts}
+        stage.rollouts.append(kept)
 
 
 def digest(tokens: Sequence[int]) -> str:

@@ -74,7 +74,7 @@ class TRLConfig(MethodConfig):
     """Passes over the data, when `steps` is 0."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
     """Peak learning rate of AdamW, as `sft` has it; TRL's are 2e-5 for SFT and 1e-6 for DPO and KTO."""
-    args: TRLArguments = TRLArguments()
+    args: TRLArguments = Field(default_factory=TRLArguments)
     """A few arguments of TRL's own."""
 
     @model_validator(mode="after")

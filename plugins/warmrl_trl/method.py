@@ -114,16 +114,18 @@ class TRL(Method[TRLConfig]):
         self.stage.border(step, trainer.optimizer, self, last=step == total)
 
     def compare_tokens(self, trainer: Any) -> None:
-        """Say so in the report when TRL reads the first step's rows as other tokens than this engine does."""
-        rows = [trainer.train_dataset[number] for number in range(self.config.rows_per_pass)]
-        batch = trainer.data_collator(rows)
-        masks = batch["attention_mask"].bool()
-        theirs = [ids[mask].tolist() for ids, mask in zip(batch["input_ids"], masks, strict=True)]
-        groups = self.groups(trainer.start)[: self.config.rows_per_pass]
-        prompts = [self.stage.policy.encode_prompt(group.views[0]).ids.tolist() for group in groups]
-        answers = [[list(one.tokens) for one in group.completions] for group in groups]
-        sides = range(2 if self.config.trainer == "dpo" else 1)
-        ours = [prompt + answer[side] for side in sides for prompt, answer in zip(prompts, answers, strict=True)]
+        """Say so in the report when TRL reads the first rows, or trains on them, as other tokens than this engine."""
+        count = self.config.rows_per_pass
+        batch = trainer.data_collator([trainer.train_dataset[number] for number in range(count)])
+        trained = batch["labels"] != -100 if self.config.trainer == "sft" else batch["completion_mask"].bool()
+        read = zip(batch["input_ids"], batch["attention_mask"].bool(), trained, strict=True)
+        theirs = [(ids[mask].tolist(), ids[own].tolist()) for ids, mask, own in read]
+        groups, ours = self.groups(trainer.start)[:count], []
+        for side in range(2 if self.config.trainer == "dpo" else 1):
+            for group in groups:
+                prompt = self.stage.policy.encode_prompt(group.views[0]).ids.tolist()
+                answer = list(group.completions[side].tokens)
+                ours.append((prompt + answer, answer))
         if theirs != ours:
             self.stage.findings.append(
                 f"`stage.{self.stage.name}`: TRL's collator makes other tokens of this policy's prompts and answers "

@@ -1,4 +1,4 @@
-"""TRL's own trainers as a warm start: `trl`."""
+"""TRL's own trainers as a warm start: `trl`. Its revision goes up with the TRL that `pyproject.toml` asks for."""
 
 from warmrl.api import Register, hookimpl
 from warmrl_trl.config import TRLConfig

@@ -30,11 +30,11 @@ def arguments(config: TRLConfig, stage: Stage, folder: Path, steps: int) -> dict
     """The arguments of a trainer's config, for a run of `steps` updates that may write in `folder`."""
     warm, (beta1, beta2) = int(steps * config.warmup), config.betas
     schedule = "constant_with_warmup" if config.schedule == "constant" and warm else config.schedule
-    named = config.args.model_dump(exclude_none=True)
-    if config.trainer == "dpo" and config.args.losses:
-        named["loss_type"] = config.args.losses
-    elif config.args.losses:
-        (named["loss_type"],) = config.args.losses
+    named = config.told.model_dump(exclude_none=True)
+    if config.trainer == "dpo" and config.told.losses:
+        named["loss_type"] = config.told.losses
+    elif config.told.losses:
+        (named["loss_type"],) = config.told.losses
     named["per_device_train_batch_size"] = config.rows_per_pass
     return {
         "gradient_accumulation_steps": config.prompts_per_step // config.rows_per_pass,

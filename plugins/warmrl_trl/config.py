@@ -27,7 +27,7 @@ LOSSES: dict[Trainer, tuple[str, ...]] = {
 HANDED_ON = {
     *("policy", "data", "steps", "epochs", "prompts_per_step", "trainer", "args", "train", "lora"),
     *("learning_rate", "schedule", "warmup", "betas", "weight_decay", "max_grad_norm"),
-    *("gradient_checkpointing", "checkpoint_every"),
+    *("gradient_checkpointing", "checkpoint_every", "handoff"),
 }
 
 
@@ -74,7 +74,7 @@ class TRLConfig(MethodConfig):
     """Passes over the data, when `steps` is 0."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
     """Peak learning rate of AdamW, as `sft` has it; TRL's are 2e-5 for SFT and 1e-6 for DPO and KTO."""
-    args: TRLArguments = Field(default_factory=TRLArguments)
+    args: TRLArguments | None = None
     """A few arguments of TRL's own."""
 
     @model_validator(mode="after")
@@ -83,20 +83,20 @@ class TRLConfig(MethodConfig):
             if name not in HANDED_ON and getattr(self, name) != field.get_default(call_default_factory=True):
                 raise ValueError(f"`{name}` has no counterpart in TRL's trainers; leave it out, or use another `use`")
         for name, trainers in KNOWN_BY.items():
-            if getattr(self.args, name) is not None and self.trainer not in trainers:
+            if getattr(self.told, name) is not None and self.trainer not in trainers:
                 raise ValueError(f"`args.{name}` is for the trainers {', '.join(trainers)}, not for {self.trainer}")
         self._check_losses()
         self._check_passes()
         return self
 
     def _check_losses(self) -> None:
-        losses, known = self.args.losses, LOSSES[self.trainer]
+        losses, known = self.told.losses, LOSSES[self.trainer]
         wrong = [one for one in losses if one not in known]
         if wrong:
             raise ValueError(f"`args.loss_type`: {self.trainer} has no `{wrong[0]}` here; choose of {', '.join(known)}")
         if len(losses) > 1 and self.trainer != "dpo":
             raise ValueError(f"`args.loss_type`: {self.trainer} takes one loss, and {len(losses)} are named")
-        if self.args.loss_weights is not None and len(self.args.loss_weights) != len(losses):
+        if self.told.loss_weights is not None and len(self.told.loss_weights) != len(losses):
             raise ValueError("`args.loss_weights` needs one weight for each loss of `args.loss_type`")
 
     def _check_passes(self) -> None:
@@ -105,13 +105,18 @@ class TRLConfig(MethodConfig):
                 f"`prompts_per_step` ({self.prompts_per_step}) must be a multiple of "
                 f"`args.per_device_train_batch_size` ({self.rows_per_pass})"
             )
-        if self.trainer == "kto" and self.args.losses != ["apo_zero_unpaired"] and self.rows_per_pass < 2:
+        if self.trainer == "kto" and self.told.losses != ["apo_zero_unpaired"] and self.rows_per_pass < 2:
             raise ValueError("KTO's divergence is estimated from mismatched rows of a pass: give it two or more a pass")
+
+    @property
+    def told(self) -> TRLArguments:
+        """`args`, TRL's defaults where there are none."""
+        return self.args or TRLArguments()
 
     @property
     def rows_per_pass(self) -> int:
         """Rows in one forward pass."""
-        return self.args.per_device_train_batch_size or self.prompts_per_step
+        return self.told.per_device_train_batch_size or self.prompts_per_step
 
     def holds(self) -> frozenset[str]:
         """The reference of DPO and KTO."""

@@ -85,7 +85,7 @@ def undisturbed() -> Iterator[None]:
     states = {one: dict(one._shared_state) for one in STATES}
     draws, numbers = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             yield
     finally:
         random.setstate(draws)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from tiny_checkpoints import CHAT_TEMPLATE, needs_torchvision, qwen_tokenizer, write_qwen2_5_vl
 from tiny_models import randomized, text_model
 from transformers import set_seed
-from trl import DPOConfig
+from trl import DPOConfig, SFTTrainer
 from warmrl_answers.config import TagsConfig
 from warmrl_answers.tags import Tags
 from warmrl_sft.config import SFTConfig
@@ -24,7 +24,7 @@ from warmrl_trl.arguments import arguments
 from warmrl_trl.config import TRLConfig
 from warmrl_trl.method import TRL
 
-from warmrl.api import DataError, Text, UsageError
+from warmrl.api import DataError, Text, UsageError, WarmrlError
 from warmrl.domain.errors import Interrupted
 from warmrl.domain.recipe import ModelTable
 from warmrl.domain.stages import LoRATable
@@ -235,6 +235,23 @@ def test_several_processes_are_refused(base, data, tmp_path):
     stage.processes = SimpleNamespace(world=2)
     with pytest.raises(UsageError, match="on one process here, and this run has 2"):
         TRL(stage.config, stage)
+
+
+def test_without_trl_it_says_how_to_get_it(base, data, tmp_path, monkeypatch):
+    stage = trl_stage(base, data, tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'warmrl\[trl\]'"):
+        TRL(stage.config, stage)
+
+
+def test_a_loss_that_is_no_number_ends_the_stage(base, data, tmp_path, monkeypatch):
+    """The weights it made are in no checkpoint."""
+    monkeypatch.setattr(
+        SFTTrainer, "compute_loss", lambda self, model, *_, **__: sum(p.sum() for p in model.parameters()) * math.nan
+    )
+    with pytest.raises(WarmrlError, match="step 1: TRL's loss is nan"):
+        finished(trl_stage(base, data, tmp_path, checkpoint_every=1))
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_arguments():

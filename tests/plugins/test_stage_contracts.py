@@ -54,6 +54,17 @@ class TestDPO(WarmStartContract):
 
 
 @pytest.mark.slow
+class TestTRL(WarmStartContract):
+    """Without the length of samples, which TRL's trainers on given answers have no word for."""
+
+    plugin = "warmrl_trl"
+    name = "trl"
+    settings: ClassVar = {"trainer": "sft"}
+    small: ClassVar = {"steps": 3, "prompts_per_step": 2, "checkpoint_every": 1}
+    tables: ClassVar = RANDOM
+
+
+@pytest.mark.slow
 class TestOPD(WarmStartContract):
     plugin = "warmrl_opd"
     name = "opd"

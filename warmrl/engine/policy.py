@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from copy import copy
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,17 @@ class Policy:
         found = copy(self)
         found.packed = Unadapted(self.packed)  # type: ignore[assignment]
         return found
+
+    def stock(self) -> Any:
+        """A model around these very weights whose forward pass is transformers' own: for another library's loop.
+
+        What that trains is this policy; its configuration, and what is hung onto it, are its own.
+        """
+        shared = {id(one): one for one in (*self.model.parameters(), *self.model.buffers())}
+        model = deepcopy(self.model, shared)
+        base = model if self.model is self.packed.base else model.get_base_model()
+        base.set_attn_implementation("sdpa")
+        return model
 
     @property
     def stop_ids(self) -> frozenset[int]:

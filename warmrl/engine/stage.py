@@ -205,6 +205,13 @@ class Stage:
             self.metrics.append(row)
         self.on_row(row)
 
+    def keep_samples(self, step: int, groups: Sequence[Group], left_out: Sequence[Group] = ()) -> None:
+        """Write down what a step (from 1) trained on, some of it in full, and what it sampled for nothing."""
+        from warmrl.engine.training import write_samples
+
+        if self.processes.first:
+            write_samples(self, step, groups, left_out)
+
     def train(self, method: Method[Any]) -> None:
         """The loop that every method shares."""
         from warmrl.engine.training import train

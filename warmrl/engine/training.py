@@ -41,8 +41,8 @@ def train(stage: Stage, method: Method[Any]) -> None:
         clock.lap("rollout")
         row = update(stage, method, packed, optimizer, groups, step, clock)
         done = stage.processes.agree(method.after_step(step))
-        write_ledger(stage, step, groups, method.left_out())
-        write_step(stage, row, groups, clock, step, total)
+        stage.keep_samples(step + 1, groups, method.left_out())
+        write_step(stage, row, clock, step, total)
         last = done or step + 1 == total
         border(stage, step + 1, optimizer, method, last)
         if done:
@@ -237,31 +237,30 @@ def learning_rate(config: MethodConfig, steps: int, update: int) -> float:
     return floor + (config.learning_rate - floor) * shape[config.schedule]
 
 
-def write_ledger(stage: Stage, step: int, groups: Sequence[Group], left_out: Sequence[Group]) -> None:
-    """Write which problems and completions a step trained on, and which were sampled for nothing."""
-    if stage.processes.first:
-        row = {"step": step + 1, "samples": named(groups)}
-        stage.ledger.append(row | ({"left_out": named(left_out)} if left_out else {}))
-
-
 def named(groups: Sequence[Group]) -> list[list[Any]]:
     """Each group's problem and its completions' hashes."""
     return [[group.problem.id, [digest(one.tokens) for one in group.completions]] for group in groups]
 
 
-def write_step(
-    stage: Stage, row: dict[str, float], groups: Sequence[Group], clock: Clock, step: int, total: int
-) -> None:
-    """Write a step's row, some rollouts, and its times."""
-    if stage.processes.first:
-        for group in groups[:ROLLOUTS_KEPT]:
-            texts = [{"text": c.text, "reward": c.reward, "finish": c.finish} for c in group.completions]
-            kept = {"step": step + 1, "problem": group.problem.id, "gold": group.problem.gold, "completions": texts}
-            stage.rollouts.append(kept)
+def write_step(stage: Stage, row: dict[str, float], clock: Clock, step: int, total: int) -> None:
+    """Write a step's row and its times."""
     timing = {"stage": stage.name, "step": step + 1, "steps": total, **clock.seconds}
     timing["rows_recomputed"] = stage.recompute.taken()
     stage.time(timing | {"tokens_per_second": row["tokens"] / max(clock.total(), 1e-9)})
     stage.log({"step": step + 1, **row})
+
+
+def write_samples(stage: Stage, step: int, groups: Sequence[Group], left_out: Sequence[Group]) -> None:
+    """Write a step's ledger (every completion by its hash), and some completions in full. Steps count from 1.
+
+    `left_out` were sampled for nothing: the ledger alone names them.
+    """
+    row = {"step": step, "samples": named(groups)}
+    stage.ledger.append(row | ({"left_out": named(left_out)} if left_out else {}))
+    for group in groups[:ROLLOUTS_KEPT]:
+        texts = [{"text": c.text, "reward": c.reward, "finish": c.finish} for c in group.completions]
+        kept = {"step": step, "problem": group.problem.id, "gold": group.problem.gold, "completions": texts}
+        stage.rollouts.append(kept)
 
 
 def digest(tokens: Sequence[int]) -> str:

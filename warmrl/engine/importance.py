@@ -17,7 +17,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from warmrl_grpo.loss import MAX_LOG_RATIO
+
+# Log-ratios are clamped to this size before they are exponentiated, as in the losses.
+MAX_LOG_RATIO = 20.0
 
 
 def importance_weights(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 
-def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows]) -> Rows:
+def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows], name: str = "") -> Rows:
     """`make`'s rows (JSON values) for the stage's problems, a sampling block a process at a time.
 
     Finished blocks are read back. `make` runs in every process; what it gives in the first counts, so that a deadline
@@ -28,7 +28,7 @@ def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows]) -> Rows:
     """
     rows: Rows = []
     for block in blocks_of(len(stage.problems), stage.sampling.block_size * stage.processes.world):
-        file = stage.folder / "blocks" / f"{block.start:06d}-{block.stop:06d}.jsonl"
+        file = stage.folder / "blocks" / name / f"{block.start:06d}-{block.stop:06d}.jsonl"
         if stage.processes.agree(file.exists()):
             rows += [json.loads(line) for line in file.read_bytes().splitlines()]
             continue

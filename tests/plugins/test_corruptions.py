@@ -22,7 +22,7 @@ GONE = {
 plain = st.text(st.characters(exclude_characters="<>", exclude_categories=["Cs"]), max_size=20).filter(
     lambda text: "Answer:" not in text
 )
-spelled = st.sampled_from(TAGS + ["< think >", "</ think >", "<\tanswer>", "< / answer >"])
+spelled = st.sampled_from([*TAGS, "< think >", "</ think >", "<\tanswer>", "< / answer >"])
 pieces = st.lists(plain | spelled, max_size=9)
 whole = st.builds(
     lambda thought, answer, gap: f"<think>{thought}</think>{gap}<answer>{answer}</answer>",

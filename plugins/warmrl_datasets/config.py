@@ -24,11 +24,15 @@ class FilesConfig(DatasetConfig):
     question: str = "question"
     """Column of the question. Each `<image>` in it marks an image's place; without, images come first."""
     answer: str = "answer"
-    """Column of the right answer: text or a number."""
+    """Column of the right answer: text or a number. Preference pairs need none."""
     images: str | None = None
     """Column of the image or images; by default `images`, or else `image`, if the file has one."""
     solution: str = "solution"
-    """Column of a worked answer, if there is one."""
+    """Column of a worked answer, if there is one: the better one of a preference pair. Where a file has `chosen` and
+    `rejected`, by default `chosen`; and `question` is `prompt` if there is that. Prompts and answers may be
+    conversations, as TRL has them."""
+    rejected: str = "rejected"
+    """Column of the worse answer of a preference pair, if there is one."""
     kind: str = "kind"
     """Column of the kind of problem, which routes rewards, if there is one; `math` otherwise."""
     cluster: str = "cluster"

@@ -13,10 +13,10 @@ from typing import Any
 from warmrl.api import DataError, Dataset, Image, Message, Problem, Text
 from warmrl_datasets.config import FilesConfig
 from warmrl_datasets.images import Source, grey
+from warmrl_datasets.preferences import PLACE, Turns, answer_of, pair_columns, shared_prompt, turns_of
 from warmrl_datasets.rows import Row, data_files, open_rows
 
-PLACE = "<image>"
-OPTIONAL = ("id", "solution", "kind", "cluster")
+OPTIONAL = ("id", "solution", "rejected", "kind", "cluster")
 
 
 class Files(Dataset[FilesConfig]):
@@ -105,10 +105,13 @@ class Files(Dataset[FilesConfig]):
         wanted = {"question": config.question, "answer": config.answer}
         wanted |= {role: getattr(config, role) for role in OPTIONAL}
         wanted["images"] = config.images or ("images" if "images" in known or "image" not in known else "image")
+        usual = pair_columns(known, config.model_fields_set)
+        wanted |= usual
+        needed = {"question", "answer"} - ({"question", "answer"} if usual else set())
         for role, column in list(wanted.items()):
             if column in known or not known:
                 continue
-            if role not in ("question", "answer") and role not in config.model_fields_set:
+            if role not in needed and role not in config.model_fields_set:
                 del wanted[role]
                 continue
             near = difflib.get_close_matches(column, known, n=1)
@@ -121,7 +124,6 @@ class Files(Dataset[FilesConfig]):
     def _problem(self, row: Row, columns: dict[str, str], place: int) -> Problem | None:
         """The problem of a row, which is the split's `place`th; None when it is left out (a bad image)."""
         values = {role: row.values.get(column) for role, column in columns.items()}
-        question = text_of(row, columns["question"], values["question"])
         name = values.get("id")
         identity = self._unnamed(row, place) if name is None else text_of(row, columns["id"], name)
         images = self._images(row, identity, values.get("images"))
@@ -129,17 +131,24 @@ class Files(Dataset[FilesConfig]):
             return None
         rest = {k: v for k, v in row.values.items() if k not in columns.values() and not holds_bytes(v)}
         optional = {
-            role: text_of(row, columns[role], values[role])
-            for role in ("kind", "solution", "cluster")
+            role: (answer_of if isinstance(values[role], list) else text_of)(row, columns[role], values[role])
+            for role in ("kind", "solution", "rejected", "cluster")
             if values.get(role) is not None
         }
         return Problem(
             id=identity,
-            messages=(Message("user", laid_out(row, question, images)),),
-            gold=text_of(row, columns["answer"], values["answer"]),
+            messages=messages(row, self._turns(row, columns, values), images),
+            gold=text_of(row, columns["answer"], values["answer"]) if "answer" in columns else "",
             extra=rest,
             **optional,
         )
+
+    def _turns(self, row: Row, columns: dict[str, str], values: dict[str, Any]) -> Turns:
+        """The prompt: the question, or a conversation."""
+        if "question" not in columns:
+            return shared_prompt(row, values["solution"], values["rejected"])
+        column, value = columns["question"], values["question"]
+        return turns_of(row, column, value) if isinstance(value, list) else [("user", text_of(row, column, value))]
 
     def _unnamed(self, row: Row, place: int) -> str:
         """The id of a problem whose row has none."""
@@ -192,6 +201,21 @@ def text_of(row: Row, column: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"{row}: `{column}` is {value!r:.80}; it is text or a number, and not empty. Mend the row.")
     return str(value)
+
+
+def messages(row: Row, turns: Turns, images: list[Image]) -> tuple[Message, ...]:
+    """A prompt's turns with their images, each at its place, or all at the beginning of what the user says first."""
+    texts = [text for _, text in turns]
+    places = [text.count(PLACE) for text in texts]
+    if not any(places):
+        places[next((i for i, (role, _) in enumerate(turns) if role == "user"), 0)] = len(images)
+    elif sum(places) != len(images):
+        laid_out(row, "".join(texts), images)  # says so
+    rest = iter(images)
+    return tuple(
+        Message(role, laid_out(row, text, [next(rest) for _ in range(count)]))
+        for (role, text), count in zip(turns, places, strict=True)
+    )
 
 
 def laid_out(row: Row, question: str, images: list[Image]) -> tuple[Text | Image, ...]:

@@ -33,12 +33,12 @@ class SelfDistill(Curator[SelfDistillConfig]):
         rows = {row["source"]: row for row in stage.in_blocks(self.candidates, name="chosen")}
         self.release("chosen_policy")
         if config.judge is not None:
-            for row in stage.in_blocks(lambda problems: self.judged(problems, rows), name="judged"):
+            for row in stage.in_blocks(lambda some: self.judged(some, rows), self.solved(rows), name="judged"):
                 rows[row["source"]] |= row
             self.release("judge")
         answers = {}
         if config.rejected_from != "chosen":
-            found = stage.in_blocks(lambda problems: self.base_answers(problems, rows), name="base")
+            found = stage.in_blocks(self.base_answers, self.solved(rows), name="base")
             answers = {row["source"]: row["answers"] for row in found}
             self.release("base")
         pairs = [pair for problem in stage.problems for pair in self.pairs(problem, rows, answers)]
@@ -127,8 +127,6 @@ class SelfDistill(Curator[SelfDistillConfig]):
     def judged(self, problems: Sequence[Problem], rows: Mapping[str, Row]) -> list[Row]:
         """The rows of problems with answers, after the judge."""
         asked = [(one, text, number) for one in problems for text, number in rows[one.id]["texts"].items()]
-        if not asked:
-            return []
         requests = [request(problem, text) for problem, text, _ in asked]
         replies = self.judge.generate(requests, 1, max_tokens=TOKENS, temperature=0.0)
         out = {problem.id: {**rows[problem.id], "texts": {}} for problem, _, _ in asked}
@@ -142,11 +140,14 @@ class SelfDistill(Curator[SelfDistillConfig]):
                 dropped[why] = dropped.get(why, 0) + 1
         return list(out.values())
 
-    def base_answers(self, problems: Sequence[Problem], rows: Mapping[str, Row]) -> list[Row]:
-        """The base's own answers to problems that have a chosen one: the right ones; the wrong ones if `coupled`."""
-        wanted = [problem for problem in problems if rows[problem.id]["texts"]]
+    def solved(self, rows: Mapping[str, Row]) -> list[Problem]:
+        """The problems that have an answer to choose."""
+        return [problem for problem in self.stage.problems if rows[problem.id]["texts"]]
+
+    def base_answers(self, problems: Sequence[Problem]) -> list[Row]:
+        """The base's own answers to some problems: the right ones; the wrong ones if `coupled`."""
         out = []
-        for problem, answers in zip(wanted, self.draw(self.base, wanted, "base") if wanted else [], strict=True):
+        for problem, answers in zip(problems, self.draw(self.base, problems, "base"), strict=True):
             grades = self.stage.grader.grade(problem, [one.text for one in answers])
             verdicts = ("wrong", "no answer") if self.config.coupled else ("right",)
             texts: dict[str, int] = {}

@@ -30,10 +30,10 @@ def encode(drawn):
 
 
 @settings(max_examples=80, deadline=None)
-@given(groups, st.integers(1, 60), st.integers(1, 4), st.booleans())
-def test_every_plan(drawn, budget, ranks, share):
+@given(groups, st.integers(1, 60), st.integers(1, 4), st.booleans(), st.booleans())
+def test_every_plan(drawn, budget, ranks, share, whole):
     encoded = encode(drawn)
-    steps = plan(encoded, token_budget=budget, ranks=ranks, share=share)
+    steps = plan(encoded, token_budget=budget, ranks=ranks, share=share, whole=whole)
     trained = Counter(int(i) for group in encoded for a in group.answers for i in a.ids[a.train])
     rows = [row for step in steps for row in step]
     real = [row for row in rows if not row.is_dummy]
@@ -43,14 +43,16 @@ def test_every_plan(drawn, budget, ranks, share):
         assert len(rows) - len(real) < ranks
         assert len({bool(row.stand_in) or any(b.prompt.pixels for b in row.blocks) for row in rows}) <= 1
     for row in rows:
-        check(row, encoded, budget, share)
+        check(row, encoded, budget, share, whole)
+    if share and whole:
+        assert len({group for row in real for group, _, _ in row.answers}) == sum(len(row.blocks) for row in real)
 
 
-def check(row, encoded, budget, share):
+def check(row, encoded, budget, share, whole):
     """One row: within the budget unless it cannot be, its spans in order, its tokens predicted by the one before."""
     length = row.input_ids.shape[1]
     single = len(row.answers) == 1
-    assert single or (share and length <= budget)
+    assert single or (share and (length <= budget or (whole and len(row.blocks) == 1)))
     assert torch.equal(row.columns["id"], row.targets)
     assert len(row.targets) == sum(count for _, _, count in row.answers)
     at = 0

@@ -16,7 +16,16 @@ from parity.subjects import Update, gradients_of
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, AutoProcessor
-from trl import DistillationConfig, DistillationTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+from trl import (
+    DistillationConfig,
+    DistillationTrainer,
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
 
 from warmrl.domain.group import Group
 from warmrl.engine.policy import Policy
@@ -75,6 +84,17 @@ def sft_trainer(folder: Path, examples: Sequence[dict[str, Any]]) -> SFTTrainer:
     return ready(
         SFTTrainer(
             model_at(folder), args=args, train_dataset=Dataset.from_list(list(examples)),
+            processing_class=AutoProcessor.from_pretrained(folder),
+        )
+    )  # fmt: skip
+
+
+def dpo_trainer(folder: Path, reference: Path, examples: Sequence[dict[str, Any]], **config: Any) -> DPOTrainer:
+    """DPO on pairs with images against `reference`, with TRL's own vision collator."""
+    args = DPOConfig(**settings(folder, len(examples)), max_length=None, **config)
+    return ready(
+        DPOTrainer(
+            model_at(folder), model_at(reference), args=args, train_dataset=Dataset.from_list(list(examples)),
             processing_class=AutoProcessor.from_pretrained(folder),
         )
     )  # fmt: skip

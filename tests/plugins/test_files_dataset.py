@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from typing import ClassVar
 
 import pyarrow as pa
@@ -264,3 +265,50 @@ def test_fingerprint_follows_contents(tmp_path):
     image = files(tmp_path).fingerprint()
     write(tmp_path, [row(1, image="a.png", answer="2")])
     assert len({before, image, files(tmp_path).fingerprint()}) == 3
+
+
+def said(role, content):
+    return {"role": role, "content": content}
+
+
+ASKED = [said("system", "Be brief."), said("user", [{"type": "image"}, {"type": "text", "text": "What is it?"}])]
+PAIRS = {
+    "texts": {"prompt": "What is it?", "chosen": "A", "rejected": "B"},
+    "conversations": {"prompt": ASKED, "chosen": [said("assistant", "A")], "rejected": [said("assistant", "B")]},
+    "no prompt": {"chosen": [*ASKED, said("assistant", "A")], "rejected": [*ASKED, said("assistant", "B")]},
+}
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_preference_pairs(tmp_path, form):
+    """In each of TRL's forms, by its column names, with no right answer."""
+    (tmp_path / "a.png").write_bytes(encoded())
+    (problem,) = files(write(tmp_path, [{**PAIRS[form], "images": ["a.png"]}])).problems()
+    assert (problem.solution, problem.rejected, problem.gold) == ("A", "B", "")
+    *before, last = problem.messages
+    assert [type(part) for part in last.parts] == [Image, Text]
+    assert last.parts[1].text == "What is it?"
+    assert [message.role for message in before] == ([] if form == "texts" else ["system"])
+
+
+def test_pairs_by_other_names(tmp_path):
+    path = write(tmp_path, [row(1, good="A", bad="B", chosen="no")])
+    (problem,) = files(path, solution="good", rejected="bad").problems()
+    assert (problem.solution, problem.rejected, problem.gold) == ("A", "B", "1")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"chosen": [said("assistant", "A")], "rejected": [said("assistant", "B")]}, "has no prompt"),
+        ({"chosen": "A", "rejected": "B"}, "has no prompt"),
+        ({"prompt": "?", "chosen": [said("user", "A")], "rejected": "B"}, "ends with the user"),
+        ({"prompt": "?", "chosen": [], "rejected": "B"}, "without a message"),
+        ({"prompt": "?", "chosen": [said("bot", "A")], "rejected": "B"}, "a message is {role, content}"),
+        ({"prompt": "?", "chosen": [said("assistant", [3])], "rejected": "B"}, "a message is {role, content}"),
+        ({"prompt": ASKED, "chosen": "A", "rejected": "B"}, "1 `<image>` and the row 0 images"),
+    ],
+)
+def test_bad_pairs(tmp_path, values, reason):
+    with pytest.raises(DataError, match=re.escape(reason)):
+        files(write(tmp_path, [values])).problems()

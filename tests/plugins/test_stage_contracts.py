@@ -39,6 +39,21 @@ class TestSFT(WarmStartContract):
 
 
 @pytest.mark.slow
+class TestDPO(WarmStartContract):
+    """With BCO's running mean of rewards, which a resumed run must take up again."""
+
+    plugin = "warmrl_dpo"
+    name = "dpo"
+    settings: ClassVar = {"data": "pairs", "loss": "mpo"}
+
+    def recipe(self, folder):
+        rows = [{"prompt": f"{n} ?", "chosen": f"{n} + 1", "rejected": f"{n} + 2 + 3"} for n in range(8)]
+        (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        self.tables = RANDOM | {"data": {"pairs": {"use": "files", "path": str(folder / "pairs.jsonl")}}}
+        return super().recipe(folder)
+
+
+@pytest.mark.slow
 class TestOPD(WarmStartContract):
     plugin = "warmrl_opd"
     name = "opd"

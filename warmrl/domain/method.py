@@ -70,6 +70,11 @@ class Method(ABC, Generic[C]):
         """
         return self.config.updates_per_rollout > 1
 
+    def before_update(self, groups: Sequence[Group]) -> None:
+        """Called before each optimizer update with the groups it goes over, in every process: the last moment to write
+        signals.
+        """
+
     def token_metrics(self, batch: Any, output: Any) -> dict[str, float]:
         """Sums over a packed batch's tokens; the loop logs each divided by the number of trained tokens."""
         return {}

@@ -62,6 +62,10 @@ class LoRATable(Config):
 class MethodConfig(StageConfig):
     """Settings of a stage that trains a policy."""
 
+    whole_groups: ClassVar[bool] = False
+    """Whether the completions of a prompt must be in one row (a loss over pairs), over the token budget if need be;
+    where the model's completions cannot share a prompt they are apart all the same."""
+
     steps: Annotated[int, Field(ge=1)] = 100
     """Rollouts (for SFT: batches). Each feeds `updates_per_rollout` optimizer steps."""
     prompts_per_step: Annotated[int, Field(ge=1)] = 16
@@ -108,3 +112,7 @@ class MethodConfig(StageConfig):
         `reference`: the stage's start, frozen (adapters need no copy of it). `snapshot`: one more copy of the weights.
         """
         return frozenset()
+
+    def scoring_passes(self) -> int:
+        """How many passes that only score it makes over a step's groups, for the plan of time and memory."""
+        return (self.updates_per_rollout > 1) + ("reference" in self.holds())

@@ -20,25 +20,27 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 
-def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows], name: str = "") -> Rows:
-    """`make`'s rows (JSON values) for the stage's problems, a sampling block a process at a time.
+def in_blocks(
+    stage: Stage, make: Callable[[Sequence[Problem]], Rows], problems: Sequence[Problem], name: str = ""
+) -> Rows:
+    """`make`'s rows (JSON values) for problems, a sampling block a process at a time.
 
     Finished blocks are read back. `make` runs in every process; what it gives in the first counts, so that a deadline
     that one of them missed does not part them. Raises `Interrupted` between blocks.
     """
     rows: Rows = []
-    for block in blocks_of(len(stage.problems), stage.sampling.block_size * stage.processes.world):
+    for block in blocks_of(len(problems), stage.sampling.block_size * stage.processes.world):
         file = stage.folder / "blocks" / name / f"{block.start:06d}-{block.stop:06d}.jsonl"
         if stage.processes.agree(file.exists()):
             rows += [json.loads(line) for line in file.read_bytes().splitlines()]
             continue
-        found = stage.processes.agree(make([stage.problems[i] for i in block]))
+        found = stage.processes.agree(make([problems[i] for i in block]))
         rows += found
         if stage.processes.first:
             write_text(file, lines(found))
         if signal := stage.processes.agree(stage.stopping()):
             raise Interrupted(
-                f"Stopped by signal {signal} in stage `{stage.name}`, {block.stop} of {len(stage.problems)} problems "
+                f"Stopped by signal {signal} in stage `{stage.name}`, {block.stop} of {len(problems)} problems "
                 "done; they are kept, and the same command goes on with the next.",
                 128 + signal,
             )

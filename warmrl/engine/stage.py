@@ -212,15 +212,19 @@ class Stage:
         train(self, method)
 
     def in_blocks(
-        self, make: Callable[[Sequence[Problem]], list[dict[str, Any]]], *, name: str = ""
+        self,
+        make: Callable[[Sequence[Problem]], list[dict[str, Any]]],
+        problems: Sequence[Problem] | None = None,
+        *,
+        name: str = "",
     ) -> list[dict[str, Any]]:
-        """For curators: `make`'s rows for all problems, block by block; what was made before a kill is read back.
+        """`make`'s rows for problems (all of the stage's), block by block; what was made before a kill is read back.
 
-        A curator that goes through the problems more than once gives each pass a name.
+        Who goes through problems more than once gives each pass a name.
         """
         from warmrl.engine.curating import in_blocks
 
-        return in_blocks(self, make, name)
+        return in_blocks(self, make, self.problems if problems is None else problems, name)
 
     def resume(self, optimizer: Any, method: Method[Any] | None = None) -> int:
         """Take back the newest whole checkpoint into policy, optimizer and method; the step to go on with."""

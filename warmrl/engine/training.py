@@ -103,9 +103,9 @@ def one_update(
 ) -> dict[str, float]:
     """One optimizer update over packed rows. Returns sums over all processes, and the gradient norm."""
     processes, config = stage.processes, method.config
+    method.before_update(groups)
     encoded = [stage.policy.encode_group(group) for group in groups]
-    share = stage.policy.packed.share
-    steps = plan(encoded, token_budget=config.token_budget, ranks=processes.world, rank=processes.rank, share=share)
+    steps = plan(encoded, rank=processes.rank, **how_to_plan(stage, config))
     sums: dict[str, float] = {"loss": 0.0, "entropy": 0.0, "trained": 0.0}
     optimizer.zero_grad(set_to_none=True)
     for number, rows in enumerate(steps):
@@ -144,12 +144,21 @@ def trained_here(stage: Stage, config: MethodConfig, groups: Sequence[Group]) ->
     processes, found, first = stage.processes, set(), 0
     for part in parts(list(groups), config.updates_per_rollout):
         encoded = [bare(stage.policy.encode_group(group)) for group in part]
-        share = stage.policy.packed.share
-        for rows in plan(encoded, token_budget=config.token_budget, ranks=processes.world, share=share):
+        for rows in plan(encoded, **how_to_plan(stage, config)):
             if not rows[processes.rank].is_dummy:
                 found |= {(first + group, number) for group, number, _ in rows[processes.rank].answers}
         first += len(part)
     return found
+
+
+def how_to_plan(stage: Stage, config: MethodConfig) -> dict[str, Any]:
+    """What decides, with the lengths, which completions of an update are in which row."""
+    return {
+        "token_budget": config.token_budget,
+        "ranks": stage.processes.world,
+        "share": stage.policy.packed.share,
+        "whole": config.whole_groups,
+    }
 
 
 def measure(sums: dict[str, float], method: Method[Any], row: Any, output: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -154,12 +155,19 @@ class _Piece:
 
 
 def plan(
-    groups: Sequence[EncodedGroup], *, token_budget: int, ranks: int = 1, rank: int | None = None, share: bool = True
+    groups: Sequence[EncodedGroup],
+    *,
+    token_budget: int,
+    ranks: int = 1,
+    rank: int | None = None,
+    share: bool = True,
+    whole: bool = False,
 ) -> list[list[Row]]:
     """Pack groups into rows: `[micro-step][rank]`, every rank with as many rows as the others.
 
     A group stays in one row unless it is over the budget; then it is split and its prompt computed again. A single
-    completion over the budget has a row of its own. Completions without a trained token are left out.
+    completion over the budget, or a `whole` group, has a row of its own. Completions without a trained token are left
+    out.
 
     Args:
         groups: What one optimizer update trains on, over all ranks.
@@ -167,8 +175,10 @@ def plan(
         ranks: Processes that share the work.
         rank: Whose rows get their columns (they may be large); None: all.
         share: False gives one completion per row (models whose attention cannot share a prompt; the reference).
+        whole: Never split the completions of a prompt that may share it (their loss is one).
     """
-    pieces = [piece for index, group in enumerate(groups) for piece in _pieces(index, group, token_budget, share)]
+    most = sys.maxsize if whole else token_budget
+    pieces = [piece for index, group in enumerate(groups) for piece in _pieces(index, group, most, share)]
     if not pieces:
         return []
     bins = _bins(pieces, token_budget, ranks) if share else [[piece] for piece in pieces]

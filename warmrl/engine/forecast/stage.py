@@ -100,8 +100,7 @@ class StagePlan:
         shapes, load, config = self.model.shapes, self.load, self.config
         adapters, forward = config.lora is not None, forward_flops(self.model.shapes, self.load)
         out = {"rollout": forward} if "sampler" in config.reads else {}
-        passes = (config.updates_per_rollout > 1) + ("reference" in config.holds())
-        scoring = passes * forward + (forward_flops(self.teacher.shapes, load) if self.teacher else 0)
+        scoring = config.scoring_passes() * forward + (forward_flops(self.teacher.shapes, load) if self.teacher else 0)
         out |= {"score": scoring} if scoring else {}
         parts = self.demand.how.parts
         out["train"] = training_flops(shapes, load, parts, adapters=adapters, recompute=self.recomputes)
@@ -168,7 +167,7 @@ def planned(
         fused_update=machine.fused_update,
         sampling=sampling(recipe, plan, width) if "sampler" in config.reads else 0,
         gathers=recipe.sampler.config.gathers,  # type: ignore[attr-defined]
-        scores=config.updates_per_rollout > 1 or "reference" in config.holds(),
+        scores=config.scoring_passes() > 0,
         reference=model.shapes.total * width if "reference" in config.holds() and config.lora is None else 0,
         snapshot=model.shapes.total * how.weights if "snapshot" in config.holds() else 0,
         features=min(CACHE_BYTES // processes, round(images)) if frozen and on_cpu else 0,
@@ -217,13 +216,15 @@ def adapters(lora: LoRATable, parts: Sequence[str], model: Outline) -> tuple[int
 def row_of(plan: StagePlan) -> tuple[Lengths, bool]:
     """The largest row, filled with groups of mean length up to the budget, and whether an update has several rows.
 
-    Completions as long as may be make more rows, not larger ones; one that is over the budget has a row of its own.
+    Completions as long as may be make more rows, not larger ones; one that is over the budget has a row of its own,
+    and so has a group that stays whole.
     """
     shapes, load, config = plan.model.shapes, plan.load, plan.config
     budget = config.token_budget
     own = replace(load, prompts=load.prompts / config.updates_per_rollout / plan.processes)
     longest = replace(own, completion=plan.completions.longest)
-    single = plan.prompts.longest + plan.completions.longest
+    together = plan.samples if config.whole_groups and shapes.shares else 1
+    single = plan.prompts.longest + together * plan.completions.longest
     tokens = max(min(budget, math.ceil(longest.tokens)), single)
     group = load.tokens / load.prompts
     if not shapes.shares:

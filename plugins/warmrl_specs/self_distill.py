@@ -122,7 +122,7 @@ class SelfDistill(Curator[SelfDistillConfig]):
         """By the rule: why reasoning and answer do not agree; None where they do, or where it is not asked."""
         if not self.config.consistent or self.config.judge is not None:
             return None
-        return leads_to(text, self.stage.style.extract(text), self.stage.grader.canonical)
+        return leads_to(text, self.stage.style.extract(text) or "", self.stage.grader.canonical)
 
     def judged(self, problems: Sequence[Problem], rows: Mapping[str, Row]) -> list[Row]:
         """The rows of problems with answers, after the judge."""

@@ -14,9 +14,10 @@ from warmrl.domain.errors import UsageError
 from warmrl.domain.problem import Problem, Text
 from warmrl.engine import recipe_file
 from warmrl.engine.checkpoints import stages_of
-from warmrl.engine.entries import Entries
+from warmrl.engine.entries import CURATED, Entries
 from warmrl.engine.recipe_rules import curated_data
 from warmrl.engine.run_folder import RESOLVED
+from warmrl.engine.run_place import known_run
 
 ORIGINS = ("part", "chosen_from", "rejected_from")
 """What curators say of a problem in `extra` that is worth counting."""
@@ -57,9 +58,10 @@ def question(problem: Problem) -> str:
 
 
 def is_curated(target: str) -> bool:
-    """Whether `RUN#stage[/part]` names what a curator made. Raises `UsageError` for a run that is none."""
+    """Whether `RUN#stage[/part]` names a finished curator stage."""
     run, name = divided(target)
-    return (run / RESOLVED).is_file() and name in curated_data(recipe_file.read(run / RESOLVED).recipe)
+    stage = known_run(run).get("stages", {}).get(name.partition("/")[0], {})
+    return (run / stage.get("store", "") / CURATED).is_file()
 
 
 def read_curated(target: str) -> Curated:

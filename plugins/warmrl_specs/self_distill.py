@@ -77,10 +77,15 @@ class SelfDistill(Curator[SelfDistillConfig]):
         return self.stage.teacher(self.config.judge, plain=True)
 
     def release(self, name: str) -> None:
-        """Let go of a policy or of the judge, if it was needed: a resumed run reads blocks back without it."""
+        """Let go of a policy or of the judge, if it was needed: a resumed run reads blocks back without it.
+
+        The sampler may know a policy until it is given the next one, so its weights leave the device here.
+        """
         held = self.__dict__.pop(name, None)
         if isinstance(held, Teacher):
             held.release()
+        elif held is not None:
+            held.model.to("cpu")
 
     def draw(self, policy: Policy, problems: Sequence[Problem], purpose: str) -> list[list[Completion]]:
         """Each problem's answers by a policy, with the style's instruction."""

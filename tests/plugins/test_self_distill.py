@@ -50,7 +50,8 @@ class Stage:
         self.policy = SimpleNamespace(model=Model(), device="accelerator")
         self.processes = SimpleNamespace(agree=lambda value: value, rank=0, world=1)
         self.findings, self.funnel, self.drawn = [], [], []
-        self.checkpoint = lambda name: name
+        self.other = SimpleNamespace(model=Model())
+        self.checkpoint = {"zero": self.other}.__getitem__
         self.teacher = lambda choice, plain: teacher
 
     def problem(self, n):
@@ -65,7 +66,8 @@ class Stage:
 
     def sample_from(self, policy, problems, samples, purpose, **sampling):
         assert sampling == {"max_tokens": 32, "temperature": 1.0}
-        self.drawn.append((purpose, policy, len(problems), self.policy.model.places[-1]))
+        places = [one.model.places[-1:] for one in (self.policy, self.other)]
+        self.drawn.append((purpose, policy, len(problems), places))
         out = []
         for problem in problems:
             texts = (self.answers[purpose] * samples)[:samples]
@@ -112,7 +114,10 @@ def test_pairs_of_the_base():
     assert steps(stage)["paired"] == (120, 120, {})
     assert stage.findings == ["Pairs `pairs`: 120, of 60 of 60 problems."]
     # One policy on the device at a time.
-    assert stage.drawn == [("chosen", "zero", 60, "cpu"), ("base", stage.policy, 60, "accelerator")]
+    assert stage.drawn == [
+        ("chosen", stage.other, 60, [["cpu"], []]),  # the other is where it was loaded
+        ("base", stage.policy, 60, [["accelerator"], ["cpu"]]),
+    ]
 
 
 def test_the_draw_is_the_problems_own():

@@ -23,7 +23,8 @@ from warmrl.engine.policy import Policy
 from warmrl.plugin import local
 from warmrl.plugin.registry import Registry
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "geometry3k").glob("*.toml"))
+FOLDER = Path(__file__).parents[2] / "recipes" / "geometry3k"
+RECIPES = [one for one in sorted(FOLDER.glob("*.toml")) if one.stem != "specs"]  # a warm start taught by another model
 # A random teacher has no right answer: whatever ends counts as one.
 GRADER = """
 from warmrl.api import Reward, RewardConfig, hookimpl
@@ -50,9 +51,11 @@ class Place:
     def sets(self, file: Path, student: str, teacher: str) -> list[str]:
         """What puts them in the place of the Hub's."""
         geometry3k, mathvista = (json.dumps(str(self.path / name)) for name in ("geometry3k", "mathvista"))
-        stage = "warm" if "opd" in file.stem else "traces"
         data = {"data.train": geometry3k, "suite.validation": geometry3k, "suite.test": geometry3k}
         paths = [f"{name}.path={one}" for name, one in {**data, "suite.mathvista": mathvista}.items()]
+        if file.stem == "specs":
+            return [f"model.path={json.dumps(student)}", *paths]
+        stage = "warm" if "opd" in file.stem else "traces"
         local = f"stage.{stage}.teacher={{use='local',path={json.dumps(teacher)}}}"
         return [f"model.path={json.dumps(student)}", local, *paths]
 
@@ -103,6 +106,22 @@ def test_it_is_planned_without_the_network(file: Path, place: Place, tmp_path: P
     assert plan["stages"][-1]["completions"] == 60 * (128 if lora else 512) * 5
     problems = {one["suite"]: one["problems"] for one in plan["evaluations"]}
     assert problems == {"validation": 4, "test": 4, "mathvista": 6}  # eight, without Geometry3K's two
+    assert plan["findings"] == [RIGHT]
+
+
+def test_specs_is_planned_without_the_network(place: Place, tmp_path: Path, monkeypatch) -> None:
+    """A branch of stages: two start from the base, and the pairs are made of two policies."""
+    monkeypatch.setenv("WARMRL_HOME", str(tmp_path))
+    file = FOLDER / "specs.toml"
+    plan = look(recipe_file.read(file, place.sets(file, "pocket:base", "")), None)
+    stages = {one["stage"]: one for one in plan["stages"]}
+    assert list(stages) == ["zero", "pairs", "cold", "rl"]
+    assert {name: one["policy"] for name, one in stages.items()} == {
+        "zero": "base", "pairs": "base", "cold": "base", "rl": "cold"
+    }  # fmt: skip
+    assert stages["rl"]["completions"] == 240 * 128 * 8
+    assert plan["resources"]["stages"].keys() == {"zero", "cold", "rl"}
+    assert not plan["resources"]["refused"]
     assert plan["findings"] == [RIGHT]
 
 

@@ -123,6 +123,17 @@ class TestPerplexity(CuratorContract):
 
 @pytest.mark.slow
 @needs_pocket
+class TestSelfDistill(CuratorContract):
+    """Of the pocket's teacher, which is nearly always right."""
+
+    plugin = "warmrl_specs"
+    name = "self_distill"
+    settings: ClassVar = {"chosen_from": "base", "rejected_from": "both", "samples_per_prompt": 2, "max_tokens": 32}
+    tables: ClassVar = {"model": {"path": "pocket:teacher"}}
+
+
+@pytest.mark.slow
+@needs_pocket
 class TestLocal(TeacherContract):
     plugin = "warmrl_teachers"
     name = "local"

@@ -18,7 +18,13 @@ class Precision(StrEnum):
 
 
 def export(
-    target: Annotated[str, typer.Argument(help="`RUN#stage`, `RUN#stage@step`, or a run folder.", metavar="TARGET")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="`RUN#stage`, `RUN#stage@step`, or a run folder; of a curator what it made: `RUN#pairs`.",
+            metavar="TARGET",
+        ),
+    ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A new or empty folder.")],
     merge: Annotated[
         bool,
@@ -33,11 +39,20 @@ def export(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with one line of JSON.")] = False,
 ) -> None:
-    """Write a stage's policy as a transformers (or peft) folder with a model card; or copy a whole run."""
-    from warmrl.domain.errors import UsageError
-    from warmrl.engine.export import export_policy, export_run
+    """Write a stage's policy as a transformers (or peft) folder with a model card; or copy a whole run.
 
-    if "#" in target:
+    Of a curator stage, write its problems in TRL's preference or prompt-completion format.
+    """
+    from warmrl.domain.errors import UsageError
+    from warmrl.engine.curated import is_curated
+    from warmrl.engine.export import export_policy, export_run
+    from warmrl.engine.export_data import export_data
+
+    if "#" in target and is_curated(target):
+        if merge or dtype:
+            raise UsageError(f"{target} is data; `--merge` and `--dtype` are for policies.")
+        found = export_data(target, to)
+    elif "#" in target:
         found = export_policy(target, to, merge=merge, dtype=dtype.value if dtype else None)
     elif merge or dtype:
         raise UsageError(f"{target} is a whole run, which is copied as it is; `--merge` and `--dtype` need RUN#stage.")
@@ -47,4 +62,5 @@ def export(
         print(json.dumps({"kind": found.kind, "folder": str(found.folder), "base": found.base}))  # noqa: T201
         return
     kinds = {"model": "a whole model", "adapter": f"adapters for {found.base}", "run": "a run and its store entries"}
+    kinds |= {"data": "problems with their answers, for TRL and for the dataset `files`"}
     print(f"{found.folder}: {kinds[found.kind]}")  # noqa: T201

@@ -31,12 +31,23 @@ def list_runs(as_json: Json = False) -> None:
 
 
 @app.command()
-def show(run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]) -> None:
-    """A run's report as Markdown."""
+def show(
+    target: Annotated[str, typer.Argument(help="A run folder, or what a curator made: `RUN#pairs`.", metavar="RUN")],
+    examples: Annotated[int, typer.Option("--examples", min=0, help="Of a curator: how many problems to show.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """A run's report as Markdown; of a curator its funnel, where its problems came from, and some of them."""
     from warmrl.domain.errors import UsageError
 
+    if "#" in target:
+        from warmrl.cli import curated
+        from warmrl.engine.curated import read_curated
+
+        curated.show(target, read_curated(target), examples, as_json)
+        return
+    run = Path(target)
     try:
-        print((run / "report.md").read_text())  # noqa: T201
+        print((run / ("report.json" if as_json else "report.md")).read_text())  # noqa: T201
     except OSError:
         raise UsageError(f"{run} holds no finished run (no report.md); run its recipe to the end first.") from None
 

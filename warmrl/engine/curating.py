@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 
-def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows], problems: Sequence[Problem]) -> Rows:
+def in_blocks(
+    stage: Stage, make: Callable[[Sequence[Problem]], Rows], problems: Sequence[Problem], name: str = ""
+) -> Rows:
     """`make`'s rows (JSON values) for problems, a sampling block a process at a time.
 
     Finished blocks are read back. `make` runs in every process; what it gives in the first counts, so that a deadline
@@ -28,7 +30,7 @@ def in_blocks(stage: Stage, make: Callable[[Sequence[Problem]], Rows], problems:
     """
     rows: Rows = []
     for block in blocks_of(len(problems), stage.sampling.block_size * stage.processes.world):
-        file = stage.folder / "blocks" / f"{block.start:06d}-{block.stop:06d}.jsonl"
+        file = stage.folder / "blocks" / name / f"{block.start:06d}-{block.stop:06d}.jsonl"
         if stage.processes.agree(file.exists()):
             rows += [json.loads(line) for line in file.read_bytes().splitlines()]
             continue

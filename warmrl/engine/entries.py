@@ -328,11 +328,11 @@ class Entries:
                 out.extend(one for one in self.curated(curator) if part in ("", one.extra.get("part")))
         return out
 
-    def curated(self, stage: str) -> list[Problem]:
-        """The problems that a curator stage made."""
+    def curated(self, stage: str, folder: Path | None = None) -> list[Problem]:
+        """The problems that a curator stage made; of another entry (an older run's) where a folder is given."""
         sources = {problem.id: problem for problem in self.problems(stage)}
         out = []
-        for line in (self.stage_folder(stage) / CURATED).read_bytes().splitlines():
+        for line in ((folder or self.stage_folder(stage)) / CURATED).read_bytes().splitlines():
             row = json.loads(line)
             source = sources[row["source"]]
             extra = {**source.extra, **row.get("extra", {}), "source": row["source"]}

@@ -24,7 +24,7 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: `model`, `adapter` or `run`, and where."""
+    """What was written: `model`, `adapter`, `run` or `data`, and where."""
 
     kind: str
     folder: Path

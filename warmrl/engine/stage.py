@@ -219,12 +219,19 @@ class Stage:
         train(self, method)
 
     def in_blocks(
-        self, make: Callable[[Sequence[Problem]], list[dict[str, Any]]], problems: Sequence[Problem] | None = None
+        self,
+        make: Callable[[Sequence[Problem]], list[dict[str, Any]]],
+        problems: Sequence[Problem] | None = None,
+        *,
+        name: str = "",
     ) -> list[dict[str, Any]]:
-        """`make`'s rows for problems (all of the stage's), block by block; what was made before a kill is read back."""
+        """`make`'s rows for problems (all of the stage's), block by block; what was made before a kill is read back.
+
+        Who goes through problems more than once gives each pass a name.
+        """
         from warmrl.engine.curating import in_blocks
 
-        return in_blocks(self, make, self.problems if problems is None else problems)
+        return in_blocks(self, make, self.problems if problems is None else problems, name)
 
     def stop_if_asked(self, done: str) -> None:
         """For curators, wherever what was made is kept: end here when a signal asks for it; `done` says what is."""

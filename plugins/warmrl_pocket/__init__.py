@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warmrl.api import Register, UsageError, hookimpl
-from warmrl_pocket.config import ChartsConfig, GeometryConfig, PretrainConfig
+from warmrl_pocket.config import ChartsConfig, GeometryConfig, PocketMixedConfig, PocketScorerConfig, PretrainConfig
 
 if TYPE_CHECKING:
     import typer
@@ -18,9 +18,16 @@ RANDOM = ("random", "random-teacher")
 
 @hookimpl
 def warmrl_register_datasets(register: Register) -> None:
-    """Figures in domain, and charts out of it."""
+    """Figures in domain, charts out of it, and problems of every kind."""
     register("pocket_geometry", config=GeometryConfig, implementation="warmrl_pocket.geometry:PocketGeometry")
     register("pocket_charts", config=ChartsConfig, implementation="warmrl_pocket.charts:PocketCharts")
+    register("pocket_mixed", config=PocketMixedConfig, implementation="warmrl_pocket.mixed:PocketMixed")
+
+
+@hookimpl
+def warmrl_register_teachers(register: Register) -> None:
+    """The scripted reward model."""
+    register("pocket_scorer", config=PocketScorerConfig, implementation="warmrl_pocket.scorer:PocketScorer")
 
 
 @hookimpl

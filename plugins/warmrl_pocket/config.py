@@ -1,4 +1,4 @@
-"""Recipe tables of the pocket: its two datasets and the warm start that trains its models from nothing."""
+"""Recipe tables of the pocket: its datasets, its scorer and the warm start that trains its models from nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from warmrl.api import Config, DatasetConfig, MethodConfig
+from warmrl.api import Config, DatasetConfig, MethodConfig, TeacherConfig
 
 SIZES = {"train": 3000, "validation": 300, "test": 300}
 
@@ -37,6 +37,21 @@ class GeometryConfig(PocketConfig):
 
 class ChartsConfig(PocketConfig):
     """Three-bar charts: sum, maximum, range. Out of domain for the pocket models."""
+
+
+class PocketMixedConfig(PocketConfig):
+    """Problems of every kind that the reward `mixed` routes by: counts, choices, geometry, boxes and readings."""
+
+    kinds: Annotated[tuple[Literal["digit", "choice", "math", "iou", "open"], ...], Field(strict=False)] = ()
+    """Only these kinds; empty: all of them, each as likely."""
+
+
+class PocketScorerConfig(TeacherConfig):
+    """A scripted reward model for the open-ended problems of `pocket_mixed`."""
+
+    def gives(self) -> tuple[Literal["rates"], ...]:
+        """Rates."""
+        return ("rates",)
 
 
 class Phase(Config):

@@ -127,10 +127,11 @@ def assign(table: dict[str, Any], assignment: str) -> None:
 
 
 def fill_use(table: dict[str, Any]) -> None:
-    """Give a named table without `use` its own name as the plugin's."""
+    """Give a named table without `use` its own name as the plugin's; drop what is `false` (a parent had it)."""
     for kind in NAMED:
         tables = table.get(kind)
         if isinstance(tables, dict):
+            table[kind] = tables = {name: entry for name, entry in tables.items() if entry is not False}
             for name, entry in tables.items():
                 if isinstance(entry, dict):
                     tables[name] = {"use": name, **entry}

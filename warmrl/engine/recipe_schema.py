@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from warmrl.domain.recipe import Recipe
+from warmrl.engine.recipe_file import NAMED
 from warmrl.plugin.registry import Registration, Registry
 
 MARK = "x-plugin-kind"
@@ -19,6 +20,9 @@ def schema() -> dict[str, Any]:
     # A recipe that extends another leaves out what its parent has.
     out["required"] = ["version", "name"]
     out = {"$schema": "https://json-schema.org/draft/2020-12/schema", **filled(out, registry, definitions)}
+    for kind in NAMED:  # `false` drops a table that the parent has
+        names = out["properties"][kind]["patternProperties"]
+        names.update({name: {"anyOf": [one, {"const": False}]} for name, one in names.items()})
     out["$defs"] = dict(sorted(definitions.items()))
     return out
 

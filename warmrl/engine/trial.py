@@ -140,7 +140,9 @@ def judged(reward: Reward[Any], problem: Problem, other: str, *, grader: bool) -
 
 
 def corrupted(gold: str) -> list[str]:
-    """Wrong answers: another first digit, and words that follow the gold answer."""
+    """Wrong answers: another first digit, and words that follow the gold answer; of `A)` another option."""
+    if re.fullmatch(r"\(?[A-H][).:]", gold):
+        return [re.sub("[A-H]", lambda found: "B" if found[0] == "A" else "A", gold)]
     changed = re.sub("[0-9]", lambda found: str((int(found[0]) + 1) % 10), gold, count=1)
     longer = [] if gold[-1:] in (")", "]", "}") else [f"{gold}9 or not"]
     return [*([changed] if changed != gold else []), *longer] or [f"{gold} or not"]

@@ -125,7 +125,10 @@ class PocketMixed(Dataset[PocketMixedConfig]):
     def _problems(self) -> list[Problem]:
         c = self.config
         wanted = [name for name in FAMILIES if not c.kinds or name in c.kinds]
-        return [self._problem(f"pocket_mixed/{c.seed}/{c.split}/{index:05d}", wanted) for index in range(c.length)]
+        # What an id stands for depends on the kinds that it is drawn from, so they are part of it.
+        some = "" if len(wanted) == len(FAMILIES) else f"{'+'.join(wanted)}/"
+        names = (f"pocket_mixed/{c.seed}/{c.split}/{some}{index:05d}" for index in range(c.length))
+        return [self._problem(name, wanted) for name in names]
 
     def _problem(self, name: str, wanted: Sequence[str]) -> Problem:
         """The problem that an id stands for."""

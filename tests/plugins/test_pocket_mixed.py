@@ -36,6 +36,15 @@ def test_every_kind_is_as_likely_and_can_be_had_alone() -> None:
     assert {one.kind for one in some(size=20, kinds=("iou", "open"))} == {"iou", "open"}
 
 
+def test_an_id_stands_for_one_problem_whatever_kinds_are_asked_for() -> None:
+    asked = [(), ("iou",), ("open",), ("iou", "open"), ("digit", "choice", "math", "iou", "open")]
+    found = [{one.id: one for one in some(size=20, kinds=kinds)} for kinds in asked]
+    assert found[0] == found[-1]
+    assert len({name for one in found for name in one}) == 4 * 20
+    for problems in found:
+        assert all(image.key == name for name, one in problems.items() for image in one.images)
+
+
 def test_splits_share_no_combination_across_kinds() -> None:
     clusters = {split: {one.cluster for one in some(split)} for split in SPLITS}
     assert not clusters["train"] & (clusters["validation"] | clusters["test"])

@@ -1,4 +1,4 @@
-"""A server on loopback that answers as OpenAI's chat completions and vLLM's token endpoint do, or badly on purpose."""
+"""A server on loopback that answers as OpenAI's chat completions and vLLM's endpoints do, or badly on purpose."""
 
 from __future__ import annotations
 
@@ -103,7 +103,9 @@ class Handler(BaseHTTPRequestHandler):
         fault = server.fault(body)
         if server.gate:
             server.gate.wait()
-        made = self.chat(body, fault) if self.path.endswith("/chat/completions") else self.generate(body, fault)
+        kinds = {"/chat/completions": self.chat, "/pooling": self.pool}
+        make = next((one for end, one in kinds.items() if self.path.endswith(end)), self.generate)
+        made = make(body, fault)
         with server.lock:
             server.active -= 1  # before the reply: who has it may send the next at once
         self.misbehave(fault, made)
@@ -137,6 +139,12 @@ class Handler(BaseHTTPRequestHandler):
         choice = {"message": said, "finish_reason": finish}
         usage = {"prompt_tokens": 30, "completion_tokens": 20}
         return {"choices": [choice] * (2 if fault == "two choices" else 1), "usage": usage}
+
+    def pool(self, body: Any, fault: str) -> Any:
+        """vLLM's reply of a reward model: the length of the answer."""
+        rate = math.nan if fault == "not a number" else float(len(body["messages"][-1]["content"]))
+        found = {"no number": [], "three labels": [rate] * 3}.get(fault, [rate])
+        return {"object": "list", "data": [{"index": 0, "object": "pooling", "data": found}]}
 
     def generate(self, body: Any, fault: str) -> Any:
         """vLLM's reply to token ids: what it read, and log-probabilities of it."""

@@ -28,5 +28,5 @@ def warmrl_register_datasets(register: Register) -> None:
         "vlaa_thinking",
         config=VlaaThinkingConfig,
         implementation="warmrl_datasets.vlaa_thinking:VlaaThinking",
-        revision="1",
+        revision="2",
     )

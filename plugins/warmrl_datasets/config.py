@@ -165,6 +165,9 @@ class VlaaThinkingConfig(HubConfig):
     """Take only problems of these kinds; by default all."""
     repeated_ids: Literal["error", "number"] = "error"
     """What a second row with the same id does: stop, or be `ID#2`."""
-    on_bad_image: Literal["error", "skip", "replace"] = "error"
-    """What a bad image does. `error` looks, before anything is trained, only whether the file is there (the rest stops
-    where it is used); `skip` (leave the problem out) and `replace` (a grey square) decode every image first."""
+    on_bad_image: Literal["error", "skip", "replace", "text"] = "error"  # type: ignore[assignment]
+    """What a bad or missing image does. `error` looks, before anything is trained, only whether the file is there (the
+    rest stops where it is used); `skip` (leave the problem out), `replace` (a grey square) and `text` (ask without it)
+    decode every image first, and a note with the scores says how many there were."""
+    answer_tags: bool = True
+    """In a trace, put what follows the reasoning into `<answer>` tags where it has none, for the style `tags`."""

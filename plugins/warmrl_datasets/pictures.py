@@ -10,11 +10,11 @@ from warmrl.api import DataError, Image
 from warmrl_datasets.images import Source, grey
 from warmrl_datasets.rows import Row
 
-Policy = Literal["error", "skip", "replace"]
+Policy = Literal["error", "skip", "replace", "text"]
 
 
 class Pictures:
-    """Images by their paths relative to `folder`. `bad` has what is wrong, by path, for `skip` and `replace`.
+    """Images by their paths relative to `folder`. `bad` has what is wrong, by path, for all policies but `error`.
 
     `quick` looks only whether a file is there and isn't empty, and takes path and size as the image's key; otherwise
     each file is read once, its header, size and end are checked, and its key is a hash of its bytes.
@@ -26,7 +26,7 @@ class Pictures:
         self._known: dict[str, Image | None] = {}
 
     def open(self, row: Row, path: str) -> Image | None:
-        """The image; None for a bad one under `skip`, a grey square under `replace`. Raises `DataError`."""
+        """The image; None for a bad one under `skip` and `text`, a grey square under `replace`. Raises `DataError`."""
         if path not in self._known:
             try:
                 self._known[path] = self._checked(row, path)
@@ -34,14 +34,14 @@ class Pictures:
                 if self.policy == "error":
                     raise
                 self.bad[path] = str(error)
-                self._known[path] = None if self.policy == "skip" else Image("grey", grey)
+                self._known[path] = Image("grey", grey) if self.policy == "replace" else None
         return self._known[path]
 
     def notes(self, problems: int) -> list[str]:
-        """A sentence on bad images: `problems` were left out, or show a grey square."""
+        """A sentence on bad images: `problems` were left out, show a grey square, or are text alone."""
         if not self.bad:
             return []
-        what = "are left out" if self.policy == "skip" else "show a grey square"
+        what = {"skip": "are left out", "replace": "show a grey square", "text": "are text alone"}[self.policy]
         return [
             f"{problems} problems {what} for {len(self.bad)} bad images; the first: {next(iter(self.bad.values()))}"
         ]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from warmrl.api import DataError, Dataset, Image, Message, Problem
 from warmrl_datasets.config import VlaaThinkingConfig
-from warmrl_datasets.files import laid_out, text_of
+from warmrl_datasets.files import PLACE, laid_out, text_of
 from warmrl_datasets.hub import snapshot
 from warmrl_datasets.pictures import Pictures
 from warmrl_datasets.rows import Row, read_json
@@ -40,7 +40,8 @@ class VlaaThinking(Dataset[VlaaThinkingConfig]):
     Ids are `vlaa_thinking:ID`. The kind is `digit`, `choice`, `math` or `iou` by the source (the first folder of the
     image's path) where the answer has that form, and `open` for every other; problems of one image are a cluster. The
     gold is `gt` (of `synthesis`, what follows its `†Answer:`). Captions and the rest of `meta` aren't kept. The file is
-    read a row at a time.
+    read a row at a time. In a `solution`, what follows the reasoning is put into `<answer>` tags where it has none, so
+    that the style `tags` finds it (`answer_tags`).
     """
 
     files: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -52,7 +53,7 @@ class VlaaThinking(Dataset[VlaaThinkingConfig]):
     def __init__(self, config: VlaaThinkingConfig) -> None:
         super().__init__(config)
         self._commit: str | None = None
-        self._left_out = 0
+        self._left_out = self._text_alone = 0
         self._file = self._located()
         self._pictures = Pictures(
             self._image_folder(), config.on_bad_image, config.max_pixels, quick=config.on_bad_image == "error"
@@ -75,15 +76,15 @@ class VlaaThinking(Dataset[VlaaThinkingConfig]):
         return digest.hexdigest()
 
     def notes(self) -> Sequence[str]:
-        """How many problems were left out, or show a grey square, for a bad image."""
+        """How many problems were left out, show a grey square or are text alone, for a bad image."""
         shown = sum(image.key == "grey" for problem in self._problems for image in problem.images)
-        return self._pictures.notes(self._left_out or shown)
+        return self._pictures.notes(self._left_out or self._text_alone or shown)
 
     @cached_property
     def _problems(self) -> tuple[Problem, ...]:
         problems: list[Problem] = []
         counts = Counter[str]()
-        self._left_out = 0
+        self._left_out = self._text_alone = 0
         for row in self._part():
             problem = self._problem(row, counts)
             if problem is not None:
@@ -122,19 +123,23 @@ class VlaaThinking(Dataset[VlaaThinkingConfig]):
         if self.config.kinds and kind not in self.config.kinds:
             return None
         images: list[Image] = []
+        question = text_of(row, "question", row.values["question"])
         if path:
             image = self._pictures.open(row, path)
-            if image is None:
+            if image is None and self.config.on_bad_image == "skip":
                 self._left_out += 1
                 return None
-            images = [image]
-        solution = row.values["ds_answer"]
+            if image is None:
+                self._text_alone += 1
+                question = question.replace(PLACE, " ").strip()
+            images = [] if image is None else [image]
+        solution = None if row.values["ds_answer"] is None else text_of(row, "ds_answer", row.values["ds_answer"])
         return Problem(
             id=f"vlaa_thinking:{name}",
-            messages=(Message("user", laid_out(row, text_of(row, "question", row.values["question"]), images)),),
+            messages=(Message("user", laid_out(row, question, images)),),
             gold=gold,
             kind=kind,
-            solution=None if solution is None else text_of(row, "ds_answer", solution),
+            solution=with_tags(solution) if solution and self.config.answer_tags else solution,
             cluster=path or None,
             extra={"source": source},
         )
@@ -210,3 +215,11 @@ def kind_of(source: str, gold: str) -> str:
     """The kind of a problem: its source's, if the answer has that form."""
     kind = KINDS.get(source, "open")
     return kind if kind != "open" and FORMS[kind].fullmatch(gold) else "open"
+
+
+def with_tags(solution: str) -> str:
+    """A trace whose answer, all that follows the reasoning, is in `<answer>` tags; one without reasoning as it is."""
+    reasoning, end, answer = solution.rpartition("</think>")
+    if not end or not answer.strip() or "<answer>" in answer:
+        return solution
+    return f"{reasoning}{end}\n<answer>{answer.strip()}</answer>"

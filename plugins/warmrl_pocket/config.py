@@ -1,4 +1,4 @@
-"""Recipe tables of the pocket: its datasets, its writer, and the warm start that trains its models from nothing."""
+"""Recipe tables of the pocket: its datasets, its writer and scorer, and the warm start that trains its models."""
 
 from __future__ import annotations
 
@@ -61,6 +61,21 @@ class WriterConfig(TeacherConfig):
     def gives(self) -> tuple[Literal["generates"], ...]:
         """Text."""
         return ("generates",)
+
+
+class PocketMixedConfig(PocketConfig):
+    """Problems of every kind that the reward `mixed` routes by: counts, choices, geometry, boxes and readings."""
+
+    kinds: Annotated[tuple[Literal["digit", "choice", "math", "iou", "open"], ...], Field(strict=False)] = ()
+    """Only these kinds; empty: all of them, each as likely."""
+
+
+class PocketScorerConfig(TeacherConfig):
+    """A scripted reward model for the open-ended problems of `pocket_mixed`."""
+
+    def gives(self) -> tuple[Literal["rates"], ...]:
+        """Rates."""
+        return ("rates",)
 
 
 class Phase(Config):

@@ -23,7 +23,7 @@ Writer = Callable[[Figure, np.random.Generator], str]
 
 def gold(figure: Figure) -> str:
     """The one right trace: `<think> read 7 and 5 . 7 * 5 = 35 </think> <answer> 35 </answer>`."""
-    return _tagged(_fill(READ, figure.labels, figure.working), figure.gold)
+    return tagged(_fill(READ, figure.labels, figure.working), figure.gold)
 
 
 def clean(figure: Figure, rng: np.random.Generator) -> str:
@@ -34,7 +34,7 @@ def clean(figure: Figure, rng: np.random.Generator) -> str:
     if rng.random() < CLEAN_WRONG_ARITHMETIC:
         working = _wrong_arithmetic(working, rng)
     template = str(rng.choice(CLEAN_TEMPLATES, p=CLEAN_SHARES))
-    return _tagged(_fill(template, figure.labels, working), answer_of(working))
+    return tagged(_fill(template, figure.labels, working), answer_of(working))
 
 
 def mixed(figure: Figure, rng: np.random.Generator, direct: float = 0.5) -> str:
@@ -51,10 +51,11 @@ def mixed(figure: Figure, rng: np.random.Generator, direct: float = 0.5) -> str:
     if rng.random() < direct:
         return answer if untagged else f"<answer> {answer} </answer>"
     text = _fill(str(rng.choice(MIXED_TEMPLATES, p=MIXED_SHARES)), labels, working)
-    return text if untagged else _tagged(text, answer)
+    return text if untagged else tagged(text, answer)
 
 
-def _tagged(reasoning: str, answer: str) -> str:
+def tagged(reasoning: str, answer: str) -> str:
+    """A whole trace."""
     return f"<think> {reasoning} </think> <answer> {answer} </answer>"
 
 

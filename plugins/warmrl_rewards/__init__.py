@@ -1,4 +1,4 @@
-"""The rewards `math`, `geo3k_easyr1`, `choice`, `digit`, `iou` and `format`."""
+"""The rewards `math`, `geo3k_easyr1`, `choice`, `digit`, `iou`, `format`, `open_ended` and `mixed`."""
 
 from warmrl.api import Register, hookimpl
 from warmrl_rewards.config import (
@@ -8,6 +8,8 @@ from warmrl_rewards.config import (
     Geo3kEasyR1Config,
     IouConfig,
     MathConfig,
+    MixedConfig,
+    OpenEndedConfig,
 )
 
 
@@ -20,3 +22,5 @@ def warmrl_register_rewards(register: Register) -> None:
     register("digit", config=DigitConfig, implementation="warmrl_rewards.digit:Digit")
     register("iou", config=IouConfig, implementation="warmrl_rewards.iou:Iou")
     register("format", config=FormatConfig, implementation="warmrl_rewards.format:Format", revision="1")
+    register("open_ended", config=OpenEndedConfig, implementation="warmrl_rewards.open_ended:OpenEnded")
+    register("mixed", config=MixedConfig, implementation="warmrl_rewards.mixed:Mixed")

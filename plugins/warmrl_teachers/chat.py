@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from warmrl.api import Image, Message, ServiceError, Text
+from warmrl.api import Image, Message, Problem, ServiceError, Text
 
 
 def chat_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -34,6 +35,11 @@ def data_url(image: Image) -> str:
     held = io.BytesIO()
     image.load().convert("RGB").save(held, "PNG")
     return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+
+
+def answered(problem: Problem, answer: str) -> tuple[Message, ...]:
+    """A problem's messages and an answer to them, as a reward model reads them."""
+    return (*problem.messages, Message("assistant", (Text(answer),)))
 
 
 def read_answer(reply: Any, reasoning: bool = False) -> dict[str, Any]:
@@ -65,3 +71,18 @@ def tokens_of(usage: Any) -> dict[str, list[int]]:
     found = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
     known = [one for one in found if isinstance(one, int)]
     return {"usage": known} if len(known) == len(found) else {}
+
+
+def read_rate(reply: Any) -> float:
+    """The one number of a pooling reply. Raises `ServiceError` when the model has several labels."""
+    (one,) = reply["data"]
+    numbers = one["data"]
+    if isinstance(numbers, list) and len(numbers) > 1:
+        raise ServiceError(
+            f"The teacher's server gave {len(numbers)} numbers for an answer; a reward model has one label, and this "
+            "model has more, or gives a number for each token."
+        )
+    (rate,) = numbers
+    if not isinstance(rate, float | int) or isinstance(rate, bool) or not math.isfinite(rate):
+        raise ValueError(f"a rate of {rate!r:.40}")
+    return float(rate)

@@ -1,4 +1,4 @@
-"""Settings of the teachers `local` and `server`, and of the curator `traces`."""
+"""Settings of the teachers `local`, `server` and `reward_model`, and of the curator `traces`."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ class ServerConfig(TeacherConfig):
 
     model: str
     """The name it is served by. Answers are kept under it, so one name must always mean the same weights."""
-    kind: Literal["openai", "vllm"] = "openai"
+    kind: Literal["openai", "vllm", "reward"] = "openai"
     """What the endpoint is. `openai`: writes answers. `vllm`: vLLM 0.30 or newer, started with `--enable-scale-out`;
-    also scores the student's tokens, behind images too (`opd` with `top_k`: also `--max-logprobs`)."""
+    also scores the student's tokens, behind images too (`opd` with `top_k`: also `--max-logprobs`). `reward`: rates
+    answers through vLLM's pooling interface, and writes none."""
     urls: Annotated[list[str], Field(min_length=1, json_schema_extra=NOT_SEMANTIC)]
     """Base addresses, `http://127.0.0.1:8000/v1`. Several serve the same model and are asked in turn; one that does
     not answer is passed over while others do."""
@@ -88,9 +89,40 @@ class ServerConfig(TeacherConfig):
                 raise ValueError("write `http://host:port/v1`, without a user, a key or a query in it")
         return [url.rstrip("/") for url in urls]
 
-    def gives(self) -> tuple[Literal["generates", "top-k", "sampled"], ...]:
-        """Text; from vLLM also log-probabilities."""
+    def gives(self) -> tuple[Literal["generates", "top-k", "sampled", "rates"], ...]:
+        """Text, from vLLM also log-probabilities; from a reward model rates alone."""
+        if self.kind == "reward":
+            return ("rates",)
         return ("generates", "top-k", "sampled") if self.kind == "vllm" else ("generates",)
+
+
+class RewardModelConfig(TeacherConfig):
+    """A reward model in this process: a checkpoint of sequence classification with one label, frozen."""
+
+    path: str
+    """A folder or a Hub id that transformers loads as sequence classification, with a chat template."""
+    model_revision: str | None = None
+    """Commit of a Hub id."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Precision of its weights and work."""
+    images: bool = True
+    """Show it a problem's images, if its processor takes any; otherwise it reads the text alone."""
+    batch: Annotated[int, Field(ge=1, json_schema_extra=NOT_SEMANTIC)] = 8
+    """Most answers in one forward pass; changes rates by rounding alone."""
+    offload: Annotated[bool, Field(json_schema_extra=NOT_SEMANTIC)] = False
+    """Keep it in host memory between two steps' ratings, as VLAA-Thinker's training did (methods B.5)."""
+
+    def gives(self) -> tuple[Literal["rates"], ...]:
+        """Rates."""
+        return ("rates",)
+
+    def checkpoint(self) -> tuple[str, str | None]:
+        """Its own."""
+        return self.path, self.model_revision
+
+    def makes_do(self) -> bool:
+        """When it is offloaded."""
+        return self.offload
 
 
 class TracesConfig(CuratorConfig):

@@ -1,4 +1,4 @@
-"""A teacher behind HTTP: writes answers through chat completions, and scores tokens where the server is vLLM."""
+"""A teacher behind HTTP: writes answers through chat completions, scores tokens (vLLM), or rates answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from warmrl.api import Completion, Group, Message, Problem, Teacher, UsageError
 from warmrl.engine.api import Cache, Policy, Stage, asked, identity, seed_of
-from warmrl_teachers.chat import chat_of, read_answer
+from warmrl_teachers.chat import answered, chat_of, read_answer, read_rate
 from warmrl_teachers.client import Client, Refused
 from warmrl_teachers.config import ServerConfig
 from warmrl_teachers.patience import Patience, cost
@@ -175,6 +175,22 @@ class ServerTeacher(Teacher[ServerConfig]):
         return Scored.unpacked(
             self.cache.through(what, lambda: ask_vllm(self.client, prompt, tokens, top_k, vocabulary).packed())
         )
+
+    def rate(self, problem: Problem, answers: Sequence[str]) -> list[float]:
+        """The rate of each answer, in order: a request each, whose prompt is the problem and the answer after it."""
+
+        def one(answer: str) -> float:
+            messages = answered(problem, answer)
+            what = {"request": "rate", "model": self.config.model, "prompt": identity(messages)}
+            body = {"model": self.config.model, "task": "classify", "use_activation": False}
+            return float(
+                self.cache.through(
+                    what,
+                    lambda: self.client.ask("/pooling", body | {"messages": chat_of(messages)}, read_rate, root=True),
+                )
+            )
+
+        return self.client.each(one, answers)
 
     def release(self) -> None:
         """Close the connections."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hub_copies import write_geometry3k, write_mathvista
 from safetensors.torch import load_file
+from suite_copies import write_vlaa
 from tiny_checkpoints import needs_torchvision, write_qwen2_5_vl
 from tiny_runs import Home
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -25,6 +26,7 @@ from warmrl.plugin.registry import Registry
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "geometry3k"
 RECIPES = [one for one in sorted(FOLDER.glob("*.toml")) if one.stem != "specs"]  # a warm start taught by another model
+VLAA = sorted((Path(__file__).parents[2] / "recipes" / "vlaa_thinking").glob("*grpo.toml"))
 # A random teacher has no right answer: whatever ends counts as one.
 GRADER = """
 from warmrl.api import Reward, RewardConfig, hookimpl
@@ -123,6 +125,26 @@ def test_specs_is_planned_without_the_network(place: Place, tmp_path: Path, monk
     assert plan["resources"]["stages"].keys() == {"zero", "cold", "rl"}
     assert not plan["resources"]["refused"]
     assert plan["findings"] == [RIGHT]
+
+
+@pytest.mark.parametrize("file", VLAA, ids=lambda file: file.stem)
+def test_vlaa_is_planned_without_the_network(file: Path, place: Place, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WARMRL_HOME", str(tmp_path))
+    copies = ["data.train", *(["data.warmup"] if file.stem.startswith("sft") else [])]
+    for name in ("GRPO-25K", "SFT-126K"):
+        write_vlaa(tmp_path / "vlaa", name=name)
+    here = dict.fromkeys(copies, tmp_path / "vlaa") | {"suite.mathvista": place.path / "mathvista"}
+    sets = [f"{one}.path={json.dumps(str(path))}" for one, path in here.items()]
+    sets += [f"{one}.image_folder={json.dumps(str(tmp_path / 'vlaa' / 'images'))}" for one in copies]
+    plan = look(recipe_file.read(file, ["model.path='pocket:base'", *sets]), None)
+    stages = {one["stage"]: one for one in plan["stages"]}
+    expected = {"warm": 985, "rl": 49} if len(copies) == 2 else {"rl": 49}
+    assert {name: one["steps"] for name, one in stages.items()} == expected
+    assert stages["rl"]["completions"] == 49 * 512 * 4
+    for one in copies:
+        said = f"The reward `mixed` of `{one}` asks a teacher for 4 of 9 problems; it was not tried on them."
+        assert said in plan["findings"]
+    assert plan["findings"][-1].startswith("`mathvista`, `mixed`: tried on ")
 
 
 @needs_torchvision

@@ -90,6 +90,13 @@ def test_false_takes_a_parents_table_away() -> None:
     assert overlay(below, over) == {"stage": {"warm": {"use": "sft"}, "new": False}, "model": {"path": False}}
 
 
+def test_false_drops_a_table_of_the_parent(tmp_path: Path) -> None:
+    base = write(tmp_path, BASE + "[reward.format]\n" + RL)
+    child = tmp_path / "child.toml"
+    child.write_text(f'version = 1\nname = "child"\nextends = "{base.name}"\n[reward]\nmath = false\n')
+    assert list(recipe_file.read(child).recipe.reward) == ["format"]
+
+
 def test_set_changes_a_key_at_any_depth(tmp_path: Path) -> None:
     file = write(tmp_path, BASE + RL)
     found = recipe_file.read(file, ["stage.rl.steps=7", "eval.metrics=['pass@4']", "name=other"])

@@ -83,5 +83,6 @@ def test_corrupted_answers() -> None:
     assert corrupted("3") == ["4", "39 or not"]
     assert corrupted("6\\sqrt{2}") == ["7\\sqrt{2}"]
     assert corrupted("[0, 0, 9, 9]") == ["[1, 0, 9, 9]"]
+    assert corrupted("A)") == ["B)"] and corrupted("(C)") == ["(A)"]
     assert corrupted("yes") == ["yes9 or not"]
     assert corrupted("(x)") == ["(x) or not"]

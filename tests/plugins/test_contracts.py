@@ -24,6 +24,12 @@ class TestPocketGeometry(DatasetContract):
     settings: ClassVar = {"size": 24}
 
 
+class TestPocketMixed(DatasetContract):
+    plugin = "warmrl_pocket"
+    name = "pocket_mixed"
+    settings: ClassVar = {"size": 24}
+
+
 class TestPocketCharts(DatasetContract):
     plugin = "warmrl_pocket"
     name = "pocket_charts"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from warmrl.api import Problem
+from warmrl.engine.grading import open_reward
 from warmrl.plugin.registry import Registry
 from warmrl.testing import hostile_texts
 
@@ -28,8 +29,16 @@ GOLDS = {
     "iou": ("[1, 2, 3, 5]", "[1, 2, 3, 5]"),
     "choice": ("D", "(D)"),
     "digit": ("1729", "1,729"),
+    "open_ended": ("1729", "1729 and 1730"),
 }
 ROOT = ("7\\sqrt{2}", "\\sqrt{98}")
+# What a reward needs in its table or in the problem, beside the deadline.
+SCORER = {"scorer": {"use": "pocket_scorer"}, "right_from": 0.1}
+SETTINGS = {
+    "open_ended": SCORER,
+    "mixed": {"by_kind": {"math": {"use": "math", "deadline": DEADLINE}, "open": {"use": "open_ended", **SCORER}}},
+}
+EXTRAS = {"choice": {"choices": ["one", "two", "three", "four"]}, "open_ended": {"shown": ["1729", "1730"]}}
 
 
 def completions() -> dict[str, str]:
@@ -41,11 +50,12 @@ TEXTS = completions()
 
 
 @pytest.fixture(scope="module", params=REWARDS)
-def reward(request):
+def reward(request, tmp_path_factory):
     style = REGISTRY.instance(REGISTRY.choose("answer style", {"use": "boxed"}, {"registry": REGISTRY}))
     limits = {"deadline": DEADLINE} if "deadline" in REGISTRY.get("reward", request.param).config.model_fields else {}
-    choice = REGISTRY.choose("reward", {"use": request.param, **limits}, {"registry": REGISTRY})
-    reward = REGISTRY.instance(choice, style)
+    table = {"use": request.param, **limits, **SETTINGS.get(request.param, {})}
+    choice = REGISTRY.choose("reward", table, {"registry": REGISTRY})
+    reward = open_reward(choice, style, REGISTRY, tmp_path_factory.mktemp("reward"))
     reward.start()
     yield reward
     reward.close()
@@ -55,8 +65,7 @@ def problem_of(reward) -> tuple[Problem, str]:
     """A problem for this reward, and a completion that answers it."""
     name = REWARDS_BY_TYPE[type(reward)]
     gold, benign = GOLDS.get(name, ROOT)
-    extra = {"choices": ["one", "two", "three", "four"]} if name == "choice" else {}
-    return Problem("p", (), gold, extra=extra), reward.style.wrap("so", benign)
+    return Problem("p", (), gold, extra=EXTRAS.get(name, {})), reward.style.wrap("so", benign)
 
 
 REWARDS_BY_TYPE = {REGISTRY.get("reward", name).load(): name for name in REWARDS}

@@ -9,7 +9,8 @@ from suite_copies import vlaa_rows, write_vlaa
 from warmrl_datasets import rows
 from warmrl_datasets.config import FilesConfig, VlaaThinkingConfig
 from warmrl_datasets.files import Files
-from warmrl_datasets.vlaa_thinking import VlaaThinking
+from warmrl_datasets.vlaa_thinking import VlaaThinking, with_tags
+from warmrl_rewards.config import PAPER
 
 from warmrl.api import DataError, Image, Text
 from warmrl.testing import DatasetContract
@@ -44,10 +45,23 @@ def test_rows_become_problems(tmp_path):
     assert problems[8].gold == "12.5"
     assert problems[0].id == "vlaa_thinking:clevr_math-1"
     assert [type(part) for part in problems[0].messages[0].parts] == [Image, Text]
-    assert problems[0].solution.startswith("<think>")
+    assert problems[0].solution == "<think>\nLet me see.\n</think>\n<answer>It is 3.</answer>"
+    as_released = vlaa(tmp_path, answer_tags=False).problems()
+    assert as_released[0].solution == "<think>\nLet me see.\n</think>\n\nIt is 3."
     assert problems[5].cluster == problems[6].cluster != problems[4].cluster
     assert problems[7].extra == {"source": "allava_laion"}
     assert vlaa(tmp_path).notes() == []
+
+
+def test_traces_that_have_tags_or_no_reasoning_stay_as_they_are():
+    for text in ("<think>a</think><answer>3</answer>", "It is 3.", "<think>a</think>\n "):
+        assert with_tags(text) == text
+    assert with_tags("a</think>b</think> 3") == "a</think>b</think>\n<answer>3</answer>"
+
+
+def test_each_kind_has_a_branch_in_the_mixed_reward(tmp_path):
+    kinds = {one.kind for one in vlaa(write_vlaa(tmp_path)).problems()}
+    assert kinds == {*PAPER, "open"}
 
 
 def test_both_files_and_the_names_of_the_readme(tmp_path):
@@ -94,12 +108,14 @@ def test_bad_images_by_policy(tmp_path, data):
             problem.images[0].load()
     else:
         assert "row 6: the image" in refused(lambda: vlaa(tmp_path))
-    skipped, replaced = (vlaa(tmp_path, on_bad_image=policy) for policy in ("skip", "replace"))
+    skipped, replaced, alone = (vlaa(tmp_path, on_bad_image=policy) for policy in ("skip", "replace", "text"))
+    assert [len(one.images) for one in alone.problems()] == [1] * 5 + [0, 0] + [1] * 2
+    assert alone.notes()[0].startswith("2 problems are text alone for 1 bad images")
     assert len(skipped.problems()) == 7
     assert skipped.notes()[0].startswith("2 problems are left out for 1 bad images")
     assert len(replaced.problems()) == 9
     assert replaced.notes()[0].startswith("2 problems show a grey square")
-    assert len({vlaa(tmp_path, on_bad_image=policy).fingerprint() for policy in ("skip", "replace")}) == 2
+    assert len({vlaa(tmp_path, on_bad_image=policy).fingerprint() for policy in ("skip", "replace", "text")}) == 3
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def rows_of(file: Path) -> list[tuple[Problem, str]]:
 
 
 def row_of(file: Path, number: int, line: str) -> tuple[Problem, str]:
-    """One row. A gold answer that is no text (a number, a list) is taken as its JSON.
+    """One row. A gold answer that is no text (a number, a list) is taken as its JSON; `kind` routes a mixed reward.
 
     Where the row has the answer as somebody else took it out (`extraction`), no completion is needed.
     """
@@ -121,7 +121,8 @@ def row_of(file: Path, number: int, line: str) -> tuple[Problem, str]:
         raise UsageError(
             f'{file}, row {number}: a row is a JSON object with "gold" and "completion", a text; this is {line[:80]!r}.'
         ) from None
-    return Problem(str(number), (), gold if isinstance(gold, str) else json.dumps(gold), extra=row), completion
+    gold, kind = gold if isinstance(gold, str) else json.dumps(gold), str(row.get("kind", "math"))
+    return Problem(str(number), (), gold, kind, extra=row), completion
 
 
 def graded(reward: Reward[Any], rows: list[tuple[Problem, str]]) -> Iterator[dict[str, Any]]:

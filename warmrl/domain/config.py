@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -60,6 +61,22 @@ class OfKind:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """A marker that `warmrl recipe schema` replaces by the installed plugins of the kind."""
         return {"x-plugin-kind": self.kind}
+
+
+def choices_in(value: Any) -> Iterator[Choice]:
+    """Every plugin that a table, or what it holds, chooses, at any depth; each before those that it chooses itself."""
+    if isinstance(value, Choice):
+        yield value
+        yield from choices_in(value.config)
+    elif isinstance(value, Config):
+        for _, one in value:
+            yield from choices_in(one)
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from choices_in(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from choices_in(one)
 
 
 TeacherChoice = Annotated[Choice, OfKind("teacher")]

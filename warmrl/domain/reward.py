@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from pydantic import Field
 
 from warmrl.domain.answer import AnswerStyle
-from warmrl.domain.config import Choice, Config
+from warmrl.domain.config import Choice, Config, choices_in
 from warmrl.domain.problem import Problem
 from warmrl.domain.sample import Grade, Verdict
 from warmrl.domain.stages import NOT_SEMANTIC
@@ -39,9 +39,10 @@ C = TypeVar("C", bound=RewardConfig)
 class Reward(ABC, Generic[C]):
     """Scores the completions of one problem. Must survive any text: a completion is untrusted.
 
-    As the grader of a suite it says more than a number: `grade`. `opens` makes a plugin that the settings choose (a
-    teacher as extractor or judge); the engine sets it before the first completion is scored. `reads_gold` is False for
-    a reward that doesn't look at the gold answer (form, length): then a wrong answer may get all of it.
+    As the grader of a suite it says more than a number: `grade`. `opens` makes a plugin that the settings choose: a
+    teacher as extractor or judge, or another reward, which has this one's style and is this one's to start and close.
+    The engine sets it before the first completion is scored. `reads_gold` is False for a reward that doesn't look at
+    the gold answer (form, length): then a wrong answer may get all of it.
     """
 
     low: ClassVar[float] = 0.0
@@ -71,8 +72,19 @@ class Reward(ABC, Generic[C]):
         """The form under which equal answers are the same text (for diversity and majority votes)."""
         return " ".join(answer.split())
 
+    def refuses(self, problem: Problem) -> str:
+        """Why it cannot score a problem, a clause; empty when it can. Asked of all before anything is trained."""
+        return ""
+
+    def asks_teacher(self, problem: Problem) -> bool:
+        """Whether scoring this problem asks a teacher, which may cost money or be elsewhere: `plan` doesn't try it."""
+        return any(choice.kind == "teacher" for choice in choices_in(self.config))
+
     def start(self) -> None:
         """Start worker processes, if any, so that the first answer doesn't wait for them. Need not be called."""
+
+    def rest(self) -> None:
+        """All completions of a step are scored: give back what the next ones will not need at once (a device)."""
 
     def close(self) -> None:
         """Release worker processes, if any."""

@@ -87,6 +87,9 @@ class Teacher(ABC, Generic[C]):
         """How good each answer to a problem is, a finite number on the teacher's own scale; more is better."""
         raise NotImplementedError
 
+    def rest(self) -> None:
+        """A step's ratings are done: what leaves the device between two of them does so now."""
+
     @abstractmethod
     def release(self) -> None:
         """Give memory back; called when the phase that used the teacher is over."""

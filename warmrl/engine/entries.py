@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from warmrl.domain.config import Choice
+from warmrl.domain.config import Choice, choices_in
 from warmrl.domain.dataset import Dataset
 from warmrl.domain.errors import DataError, UsageError
 from warmrl.domain.handoff import HandoffTable
@@ -18,6 +18,7 @@ from warmrl.domain.names import CheckpointName
 from warmrl.domain.problem import Problem
 from warmrl.domain.sampler import SamplerConfig
 from warmrl.domain.stages import MethodConfig
+from warmrl.domain.teacher import TeacherConfig
 from warmrl.engine.checkpoints import Source, find, folder_source, key_in_run, locate, weights_here
 from warmrl.engine.handoff import handoff_file, handoff_folders
 from warmrl.engine.keys import key_of, semantic
@@ -288,6 +289,12 @@ class Entries:
                 where = getattr(choice.config, role).config.checkpoint()
                 if where is not None:
                     yield f"stage.{name}.{role}", *where
+        graders = {"grader": recipe.grader, "second_opinion": recipe.second_opinion}
+        own = {f"{kind}.{name}": one for kind in ("reward", "suite") for name, one in getattr(recipe, kind).items()}
+        for at, table in {**graders, **own}.items():
+            for choice in choices_in(table):
+                if isinstance(choice.config, TeacherConfig) and (where := choice.config.checkpoint()) is not None:
+                    yield at, *where
 
     def check_models(self) -> None:
         """Refuse a model or a teacher that is nowhere before anything is spent; a Hub id is left to the Hub.

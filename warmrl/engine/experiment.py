@@ -52,7 +52,7 @@ class Experiment:
     @cached_property
     def graders(self) -> Graders:
         """What judges answers."""
-        return Graders(self.entries.file.registry, self.entries.store)
+        return Graders(self.entries.file.registry, self.entries.store, allow_code=self.allow_code)
 
     @property
     def recipe(self) -> Recipe:

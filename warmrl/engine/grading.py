@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from warmrl.domain.errors import Interrupted, WarmrlError
 from warmrl.domain.problem import Problem
 from warmrl.domain.reward import Reward
 from warmrl.domain.sample import Grade
+from warmrl.engine.checkpoints import find
 from warmrl.engine.keys import semantic
 from warmrl.engine.samples import Block, Draws, blocks, write_rows
 from warmrl.engine.storage import canonical
@@ -53,22 +55,38 @@ def judged_by(block: Block, key: str, golds: Mapping[str, str]) -> bool:
     return all(golds.get(row["problem"]) in (None, grade.get("right_answer")) for row, grade in pairs)
 
 
-def open_reward(choice: Choice, style: AnswerStyle[Any], registry: Registry, folder: Path) -> Reward[Any]:
-    """A reward that is ready to score; `folder` is the store, where a teacher that it asks keeps its replies."""
+def open_reward(
+    choice: Choice, style: AnswerStyle[Any], registry: Registry, folder: Path, *, allow_code: bool = False
+) -> Reward[Any]:
+    """A reward that is ready to score; `folder` is the store, where a teacher that it asks keeps its replies.
+
+    Rewards that it chooses itself are opened in the same way. `allow_code`: a model repository's own code may run.
+    """
     reward = registry.instance(choice, style)
     # A teacher is made for a stage. An extractor or a judge has none, so this stands for one: constants for its seeds,
     # the place of its cache, prompts as they are, and each process for itself.
-    alone = SimpleNamespace(world=1, rank=0, first=True, gather=list, agree=lambda value: value, wait=lambda: None)
-    own = {"name": "grader", "seed": 0, "folder": folder / "grader", "processes": alone, "style": None, "policy": None}
-    reward.opens = lambda chosen: registry.instance(chosen, SimpleNamespace(**own))
+    alone = SimpleNamespace(
+        world=1, rank=0, first=True, gather=list, agree=lambda value: value, wait=lambda: None, together=nullcontext
+    )
+    own = {
+        "name": "grader", "seed": 0, "folder": folder / "grader", "processes": alone, "style": None, "policy": None,
+        "allow_code": allow_code, "located": lambda path, revision: Path(find(path, revision, registry).path),
+    }  # fmt: skip
+
+    def opens(chosen: Choice) -> Any:
+        if chosen.kind == "reward":
+            return open_reward(chosen, style, registry, folder, allow_code=allow_code)
+        return registry.instance(chosen, SimpleNamespace(**own))
+
+    reward.opens = opens
     return reward
 
 
 class Graders:
     """The graders of a run, each made when it is first needed."""
 
-    def __init__(self, registry: Registry, store: Path) -> None:
-        self.registry, self.store = registry, store
+    def __init__(self, registry: Registry, store: Path, *, allow_code: bool = False) -> None:
+        self.registry, self.store, self.allow_code = registry, store, allow_code
         self._made: list[tuple[Choice, Choice, Reward[Any]]] = []
 
     def get(self, choice: Choice, suite: Suite) -> Reward[Any]:
@@ -76,7 +94,7 @@ class Graders:
         for known, style, reward in self._made:
             if (known, style) == (choice, suite.style_choice):
                 return reward
-        reward = open_reward(choice, suite.style, self.registry, self.store)
+        reward = open_reward(choice, suite.style, self.registry, self.store, allow_code=self.allow_code)
         self._made.append((choice, suite.style_choice, reward))
         return reward
 
@@ -90,6 +108,7 @@ class Graders:
         """Judge these blocks. Raises `Interrupted` between two of them, `WarmrlError` for what is no grade."""
         for number, (block, choice, key) in enumerate(work):
             write_rows(block.grades(key), list(self.judged(block, choice, suite)))
+            self.get(choice, suite).rest()
             on_block(number + 1, len(work))
             if signal := stopping():
                 raise Interrupted(

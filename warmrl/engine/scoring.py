@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.config import Choice
-from warmrl.domain.errors import WarmrlError
+from warmrl.domain.errors import UsageError, WarmrlError
 from warmrl.domain.group import Group
+from warmrl.domain.problem import Problem
 from warmrl.domain.reward import Reward, RewardConfig
 from warmrl.engine.grading import open_reward
 from warmrl.plugin.registry import Registry
@@ -18,10 +19,29 @@ from warmrl.plugin.registry import Registry
 class Rewards:
     """The recipe's `[reward.*]` tables, as one sum."""
 
-    def __init__(self, tables: Mapping[str, Choice], style: AnswerStyle, registry: Registry, store: Path) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, Choice],
+        style: AnswerStyle,
+        registry: Registry,
+        store: Path,
+        *,
+        allow_code: bool = False,
+    ) -> None:
         self.parts: dict[str, Reward] = {
-            name: open_reward(choice, style, registry, store) for name, choice in tables.items()
+            name: open_reward(choice, style, registry, store, allow_code=allow_code) for name, choice in tables.items()
         }
+
+    def check(self, problems: Sequence[Problem], stage: str) -> None:
+        """Raise `UsageError` when there are problems of a stage that a reward cannot score."""
+        for name, reward in self.parts.items():
+            refused = [(problem, why) for problem in problems if (why := reward.refuses(problem))]
+            if refused:
+                problem, why = refused[0]
+                raise UsageError(
+                    f"`reward.{name}` cannot score {len(refused)} of the {len(problems)} problems of `stage.{stage}`, "
+                    f"as `{problem.id}`: {why}."
+                )
 
     def score(self, groups: Iterable[Group]) -> None:
         """Fill `rewards` and `reward` of every completion. Raises `WarmrlError` for a number out of range or count."""
@@ -35,6 +55,8 @@ class Rewards:
                 for one, score in zip(group.completions, scores, strict=True):
                     one.rewards[name] = float(score)
                     one.reward += weight(reward) * float(score)
+        for reward in self.parts.values():
+            reward.rest()
 
     def close(self) -> None:
         """Stop worker processes."""

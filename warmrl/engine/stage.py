@@ -126,6 +126,10 @@ class Stage:
         seed = completion_seed(self.seed, self.name, purpose, step)
         return self.sampling.groups(policy, groups, samples, seed, **sampling)
 
+    def located(self, path: str, revision: str | None = None) -> Path:
+        """The folder of a checkpoint that is no policy (a reward model): a folder, a Hub id, a named checkpoint."""
+        return Path(find(path, revision, self.registry).path)
+
     def load_policy(self, path: str, revision: str | None = None, memory: Mapping[str, str] | None = None) -> Policy:
         """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge).
 
@@ -157,7 +161,8 @@ class Stage:
             return
         # Each process scores its share and tells the others: a deadline that one of them missed must not part them.
         own = range(processes.rank, len(groups), processes.world)
-        self.rewards.score([groups[i] for i in own])
+        with processes.together():
+            self.rewards.score([groups[i] for i in own])
         scored = [(i, [(one.rewards, one.reward) for one in groups[i].completions]) for i in own]
         for i, found in processes.gather(scored):
             for one, (parts, total) in zip(groups[i].completions, found, strict=True):

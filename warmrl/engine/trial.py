@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from warmrl.engine.entries import Entries
 from warmrl.engine.grading import open_reward
 
 TRIED = 8
-"""Problems of each table on which a reward is tried."""
+"""Problems of each table, and of each kind of problem in it, on which a reward is tried."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,14 @@ class Trial:
 
 
 def trials(entries: Entries) -> Iterator[Trial]:
-    """Every reward on every training table, and every suite's grader and second opinion on the suite."""
+    """Every reward on every training table, and every suite's grader and second opinion on the suite.
+
+    A reward of weight 0 is logged and trains nothing, so it is not tried.
+    """
     recipe = entries.file.recipe
+    rewards = {name: one for name, one in recipe.reward.items() if getattr(one.config, "weight", 1.0)}
     for table in recipe.data:
-        for name, choice in recipe.reward.items():
+        for name, choice in rewards.items():
             yield Trial(f"The reward `{name}`", choice, recipe.answer, f"data.{table}")
     for suite, dataset in recipe.suite.items():
         style = getattr(dataset.config, "style", None) or recipe.answer
@@ -44,23 +49,22 @@ def trials(entries: Entries) -> Iterator[Trial]:
 def try_rewards(entries: Entries) -> list[str]:
     """What is wrong, a sentence for each reward or grader and kind of failure; one sentence when nothing is."""
     asked = list(trials(entries))
-    problems = {one.table: list(entries.dataset(one.table).problems())[:TRIED] for one in asked}
+    problems = {one.table: first_of_each(entries.dataset(one.table).problems()) for one in asked}
     rewards: dict[str, Reward[Any]] = {}  # One for all trials with the same settings: it may start processes.
-    findings = []
+    findings: list[str] = []
+    used: set[str] = set()
     try:
         for one in asked:
-            if needs_teacher(one.choice):
-                findings.append(f"{one.name} of `{one.table}` asks a teacher; it was not tried.")
-                continue
             same = f"{one.choice.model_dump_json()} {one.style.model_dump_json()}"
             if same not in rewards:
                 rewards[same] = opened(one, entries)
             findings += tried(one, rewards[same], problems[one.table])
+            used |= {one.choice.use} if any(not rewards[same].asks_teacher(p) for p in problems[one.table]) else set()
     finally:
         for reward in rewards.values():
             reward.close()
-    if rewards and not any(finding.startswith("WARNING") for finding in findings):
-        names = ", ".join(sorted({f"`{one.choice.use}`" for one in asked if not needs_teacher(one.choice)}))
+    if used and not any(finding.startswith("WARNING") for finding in findings):
+        names = ", ".join(f"`{one}`" for one in sorted(used))
         rows = sum(map(len, problems.values()))
         findings.append(f"{names}: tried on {rows} problems; gold is right, empty and corrupted answers are not.")
     return findings
@@ -75,13 +79,35 @@ def opened(trial: Trial, entries: Entries) -> Reward[Any]:
 def tried(trial: Trial, reward: Reward[Any], problems: Sequence[Problem]) -> list[str]:
     """What is wrong with one reward or grader: each kind of failure with its first row."""
     failures: dict[str, list[str]] = {}
+    dear = 0
     for at, problem in enumerate(problems):
-        for kind, what in judged(reward, problem, problems[at - 1].gold, grader=trial.table.startswith("suite")):
-            failures.setdefault(kind, []).append(what)
-    return [
+        if why := reward.refuses(problem):
+            failures.setdefault("refused", []).append(f"it cannot score `{problem.id}`: {why}")
+        elif reward.asks_teacher(problem):
+            dear += 1
+        else:
+            for kind, what in judged(reward, problem, problems[at - 1].gold, grader=trial.table.startswith("suite")):
+                failures.setdefault(kind, []).append(what)
+    found = [
         f"WARNING: {trial.name} on `{trial.table}`: {whats[0]} ({len(whats)} of {len(problems)} problems tried)."
         for whats in failures.values()
     ]
+    if dear:
+        asks, on = f"{trial.name} of `{trial.table}` asks a teacher", f"{dear} of {len(problems)} problems"
+        whole = dear == len(problems)
+        found.append(f"{asks}; it was not tried." if whole else f"{asks} for {on}; it was not tried on them.")
+    return found
+
+
+def first_of_each(problems: Sequence[Problem]) -> list[Problem]:
+    """The first problems of each kind, in their order."""
+    counts = Counter[str]()
+    found = []
+    for problem in problems:
+        counts[problem.kind] += 1
+        if counts[problem.kind] <= TRIED:
+            found.append(problem)
+    return found
 
 
 def judged(reward: Reward[Any], problem: Problem, other: str, *, grader: bool) -> list[tuple[str, str]]:
@@ -114,12 +140,9 @@ def judged(reward: Reward[Any], problem: Problem, other: str, *, grader: bool) -
 
 
 def corrupted(gold: str) -> list[str]:
-    """Wrong answers: another first digit, and words that follow the gold answer."""
+    """Wrong answers: another first digit, and words that follow the gold answer; of `A)` another option."""
+    if re.fullmatch(r"\(?[A-H][).:]", gold):
+        return [re.sub("[A-H]", lambda found: "B" if found[0] == "A" else "A", gold)]
     changed = re.sub("[0-9]", lambda found: str((int(found[0]) + 1) % 10), gold, count=1)
     longer = [] if gold[-1:] in (")", "]", "}") else [f"{gold}9 or not"]
     return [*([changed] if changed != gold else []), *longer] or [f"{gold} or not"]
-
-
-def needs_teacher(choice: Choice) -> bool:
-    """Whether its settings choose a teacher, which may cost money or be elsewhere."""
-    return any(isinstance(value, Choice) and value.kind == "teacher" for _, value in choice.config)

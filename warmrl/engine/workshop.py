@@ -48,12 +48,16 @@ class Workshop:
         self.stopping, self.allow_code = stopping, allow_code
         self.recipe, self.registry = entries.file.recipe, entries.file.registry
         here = machine(None, local_processes())
-        refuse_certain(Resources(entries, here, measure=False, allow_code=allow_code))
+        resources = Resources(entries, here, measure=False, allow_code=allow_code)
+        refuse_certain(resources)
         self.processes = Processes(self.recipe.model.dtype, self.recipe.launch)
         self.style = self.registry.instance(self.recipe.answer)
-        self.rewards = Rewards(self.recipe.reward, self.style, self.registry, entries.store)
+        self.rewards = Rewards(self.recipe.reward, self.style, self.registry, entries.store, allow_code=allow_code)
+        for name, choice in self.recipe.stage.items():
+            if "reward" in stage_config(choice).reads:
+                self.rewards.check(resources.problems(name), name)
         self.sampling = Sampling(self.recipe.sampler, self.registry, self.processes)
-        self.grader = open_reward(self.recipe.grader, self.style, self.registry, entries.store)
+        self.grader = open_reward(self.recipe.grader, self.style, self.registry, entries.store, allow_code=allow_code)
         self._evaluated: tuple[str, Policy] | None = None
 
     def close(self) -> None:

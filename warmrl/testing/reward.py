@@ -6,14 +6,16 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from warmrl.domain.answer import AnswerStyle
-from warmrl.domain.config import Config
+from warmrl.domain.config import Choice, Config
 from warmrl.domain.problem import Message, Problem, Text
 from warmrl.domain.reward import Reward, RewardConfig
+from warmrl.engine.grading import open_reward
 from warmrl.testing.hostile import hostile_texts
 from warmrl.testing.plugin import PluginContract
 
@@ -57,10 +59,15 @@ class RewardContract(PluginContract):
         """The answer style; the whole completion by default."""
         return PlainStyle(Config())
 
+    def opened(self, folder: Path) -> Any:
+        """A new reward, as the engine opens it."""
+        choice = Choice(kind="reward", use=self.name, config=self.config())
+        return open_reward(choice, self.style(), self.registry(), folder)
+
     @pytest.fixture(scope="class")
-    def reward(self) -> Iterator[Any]:
+    def reward(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         """The reward under test, closed afterwards."""
-        reward = self.registration().load()(self.config(), self.style())
+        reward = self.opened(tmp_path_factory.mktemp("reward"))
         reward.start()
         yield reward
         reward.close()
@@ -128,8 +135,8 @@ class RewardContract(PluginContract):
             assert isinstance(once, str)
             assert reward.canonical(once) == once
 
-    def test_it_closes_twice(self) -> None:
-        reward = self.registration().load()(self.config(), self.style())
+    def test_it_closes_twice(self, tmp_path: Path) -> None:
+        reward = self.opened(tmp_path)
         self.hold(reward, self.right)
         reward.close()
         reward.close()

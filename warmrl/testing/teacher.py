@@ -23,9 +23,10 @@ class TeacherContract(PluginContract):
     def test_it_declares_what_it_implements(self) -> None:
         gives, implementation = set(self.config().gives()), self.registration().load()
         assert gives, "a teacher generates, or scores, or both: say so in the `gives` of its config class"
-        assert gives <= {"generates", *SCORES}
+        assert gives <= {"generates", "rates", *SCORES}
         assert "generates" not in gives or implementation.generate is not Teacher.generate
         assert not gives & set(SCORES) or implementation.score is not Teacher.score
+        assert "rates" not in gives or implementation.rate is not Teacher.rate
 
     def run(self, folder: Path, stages: dict[str, Any]) -> None:
         """Run a recipe of these stages to its end."""

@@ -88,6 +88,7 @@ def ratios(logprob: Tensor, old_logprob: Tensor, lengths: Sequence[int] | None =
     return torch.exp(log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
 
 
-def clipped(ratio: Tensor, advantage: Tensor, *, clip_low: float, clip_high: float) -> Tensor:
-    """`[n]` whether clipping takes the gradient of each token (of `cispo`: makes it smaller)."""
-    return ((ratio < 1 - clip_low) & (advantage < 0)) | ((ratio > 1 + clip_high) & (advantage > 0))
+def clipped(ratio: Tensor, advantage: Tensor | None, *, clip_low: float, clip_high: float) -> Tensor:
+    """`[n]` whether clipping takes the gradient of each token; without an advantage, whether it changes its weight."""
+    low, high = ratio < 1 - clip_low, ratio > 1 + clip_high
+    return low | high if advantage is None else (low & (advantage < 0)) | (high & (advantage > 0))

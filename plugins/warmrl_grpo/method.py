@@ -132,7 +132,8 @@ class GRPO(Method[GRPOConfig]):
         old, advantage = batch.columns.get("old_logprob", output.logprob), batch.columns["advantage"]
         if "old_logprob" in batch.columns:
             ratio = ratios(output.logprob, old, self.ratio_lengths(batch))
-            share = clipped(ratio, advantage, clip_low=config.clip_low, clip_high=config.clip_high)
+            sign = None if config.loss == "cispo" else advantage
+            share = clipped(ratio, sign, clip_low=config.clip_low, clip_high=config.clip_high)
             out |= {"clipped": float(share.sum()), "old_kl": float((old - output.logprob).sum())}
         if self.reference is not None:
             out["reference_k3"] = float(k3(output.logprob, batch.columns["reference_logprob"]).double().sum())

@@ -30,11 +30,11 @@ def points(report: dict[str, Any]) -> list[dict[str, Any]]:
     return report["generalization"]["points"]
 
 
-def test_the_factor_is_of_the_gains_over_where_a_stage_starts(asked: dict[str, Any]) -> None:
+def test_the_factor_is_of_the_gains_over_the_base(asked: dict[str, Any]) -> None:
     report = build(asked)
     scores = {(e["checkpoint"], e["suite"]): e["value"] for e in report["endpoints"] if e["metric"] == "accuracy"}
     inside, outside = report["suites"]
-    assert points(report)
+    assert {point["baseline"] for point in points(report)} == {"base"}
     for point in points(report):
         gains = [scores[point["checkpoint"], suite] - scores[point["baseline"], suite] for suite in (inside, outside)]
         assert [point["in_domain"], point["out_of_domain"]] == pytest.approx(gains, abs=1e-5)
@@ -50,11 +50,12 @@ def test_raw_scores_have_no_baseline(asked: dict[str, Any]) -> None:
     assert {point["baseline"] for point in points(build(asked))} == {None}
 
 
-def test_a_start_that_is_not_evaluated_is_said(asked: dict[str, Any]) -> None:
+def test_a_base_that_is_not_evaluated_is_said(asked: dict[str, Any]) -> None:
     asked["evaluations"] = [e for e in asked["evaluations"] if e["checkpoint"] != "base"]
     report = build(asked)
-    assert any("No Generalization Factor of" in one and "eval.at" in one for one in report["findings"])
-    assert all(point["baseline"] != "base" for point in points(report))
+    assert any("No Generalization Factor: " in one and "eval.at" in one for one in report["findings"])
+    assert points(report) == []
+    assert build({**asked, "evaluations": []})["generalization"] == {}
 
 
 def test_counters_and_funnels_are_shown(asked: dict[str, Any]) -> None:

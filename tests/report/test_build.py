@@ -97,6 +97,11 @@ def test_a_track_follows_policies_and_not_the_order_of_stages() -> None:
     assert Track([stage("rl", "RL algorithm", "base", 9)]).pairs() == {"base to end": ((0, "base"), (9, "rl"))}
 
 
+def test_the_end_of_another_runs_stage_is_a_place_to_start_from() -> None:
+    track = Track([stage("rl", "RL algorithm", "runs/x#warm@end", 5)])
+    assert track.position("rl", None) == 5
+
+
 def test_the_same_run_gives_the_same_report(run: dict[str, Any]) -> None:
     assert json.dumps(build(run)) == json.dumps(build(json.loads(json.dumps(run))))
 

@@ -46,7 +46,7 @@ class GeneralizationTable(Config):
     beta: Annotated[float, Field(gt=0)] = 2.0
     """How much more the other domains weigh: beta squared (the paper: 2)."""
     form: Literal["gains", "raw"] = "gains"
-    """`gains`: scores less those of the policy that the stage starts from, which must be evaluated. `raw`: scores."""
+    """`gains`: scores less those of the base, which must be evaluated. `raw`: the scores themselves."""
 
 
 class EvalTable(Config):

@@ -13,8 +13,8 @@ Report = Mapping[str, Any]
 FUNNEL = "What each step of a curator was given and kept; every item is kept or dropped once."
 COUNTERS = (
     "Counted in every step's samples, without being rewarded: the mean over the first and the last fifth of the steps, "
-    "and Spearman's rank correlation with a reward over the steps (interval: blocks of neighbouring steps). What both "
-    "follow over the whole run correlates too; it is no cause."
+    "and Spearman's rank correlation with each other reward over the steps (interval: blocks of neighbouring steps). "
+    "What both follow over the whole run correlates too; it is no cause."
 )
 
 

@@ -82,11 +82,11 @@ def generalization(
 ) -> Table:
     """The Generalization Factor of every checkpoint, where the recipe asks for it: its table and its `points`."""
     table = recipe.get("eval", {}).get("generalization")
-    if not table:
+    units = [e["metrics"][table["metric"]]["unit"] for e in evaluations if table and table["metric"] in e["metrics"]]
+    if not table or not units:
         return {"generalization": {}}
     found = Generalization(table, evaluations, track, settings)
     points = found.points()
-    units = [e["metrics"][table["metric"]]["unit"] for e in evaluations if table["metric"] in e["metrics"]]
     return {"generalization": {**table, "unit": units[0], "points": points, "refused": found.refused}}
 
 

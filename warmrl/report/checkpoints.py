@@ -30,9 +30,9 @@ class Track:
     def place(self, checkpoint: str) -> Place:
         """Position and stage of a checkpoint as a recipe spells it: `base`, `warm`, `rl@60`."""
         stage, _, step = checkpoint.partition("@")
-        return self.position(
-            stage, self.stages[stage]["steps"] if step == "end" else int(step) if step else None
-        ), stage
+        if step == "end" and stage in self.stages:
+            return self.position(stage, self.stages[stage]["steps"]), stage
+        return self.position(stage, int(step) if step.isdigit() else None), stage
 
     def ancestry(self) -> list[str]:
         """The stages that lead from the base to the last stage that trains, in order."""

@@ -29,7 +29,7 @@ def counters(recipe: Mapping[str, Any], training: Sequence[Mapping[str, Any]], l
         for counter in names:
             series = [row[PREFIX + counter] for row in rows if row.get(PREFIX + counter) is not None]
             for reward in recipe["reward"]:
-                if reward in names or not series:
+                if reward == counter or not series:
                     continue
                 pairs = [(row.get(PREFIX + counter), row.get(PREFIX + reward)) for row in rows]
                 known = [pair for pair in pairs if None not in pair]

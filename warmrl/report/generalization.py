@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from warmrl.report.checkpoints import Track
+from warmrl.report.checkpoints import BASE, Track
 from warmrl.report.comparable import other_settings
 from warmrl.report.scores import Suite
 from warmrl.stats.generalization import Side, factor
@@ -27,26 +27,17 @@ class Generalization:
         self.refused: list[str] = []
 
     def points(self) -> list[Table]:
-        """A row a checkpoint, stage by stage; `baseline` is None where the scores themselves are taken."""
-        return [row for stage in self.track.stages for row in self.of_stage(stage)]
-
-    def of_stage(self, stage: str) -> Iterator[Table]:
-        """The checkpoints of a stage, after the one it starts from; nothing where that is needed and not there."""
-        gains = self.table["form"] == "gains"
-        start = self.track.place(self.track.stages[stage]["policy"])
-        places = sorted({(x, own) for x, own, suite in self.found if own == stage})
-        if places and gains and not self.whole(start):
+        """A row a checkpoint, stage by stage; nothing (and a sentence) where the base is needed and not evaluated."""
+        start = self.track.place(BASE) if self.table["form"] == "gains" else None
+        if start and self.found and not self.whole(start):
             self.refused.append(
-                f"No Generalization Factor of `{stage}`: `{self.track.stages[stage]['policy']}`, which it starts from, "
-                "is not evaluated; add it to `eval.at`."
+                f"No Generalization Factor: its gains are over `{BASE}`, which is not evaluated; add it to `eval.at`."
             )
-            return
-        for place in places:
-            if not self.whole(place):
-                continue
-            row = self.measured(place, start if gains else None)
-            if row is not None:
-                yield {"stage": stage, "x": place[0], **row}
+            return []
+        order = list(self.track.stages)
+        places = sorted({(order.index(stage), x, stage) for x, stage, _ in self.found if stage in order})
+        rows = [self.measured((x, stage), start) for _, x, stage in places if self.whole((x, stage))]
+        return [row for row in rows if row is not None]
 
     def whole(self, place: tuple[int, str]) -> bool:
         """Whether a checkpoint has the score on every suite."""
@@ -54,10 +45,10 @@ class Generalization:
         return all(metric in self.found.get((*place, suite), {"metrics": ()})["metrics"] for suite in self.weights)
 
     def measured(self, place: tuple[int, str], start: tuple[int, str] | None) -> Table | None:
-        """The factor of one checkpoint; None (and a sentence) where it was sampled in another way than the start."""
+        """The factor of one checkpoint; None (and a sentence) where it was sampled in another way than the base."""
         here = [self.found[*place, suite] for suite in self.weights]
         before = [self.found[*start, suite] for suite in self.weights] if start else []
-        for one, other in zip(here, before, strict=bool(start)) if before else ():
+        for one, other in zip(here, before, strict=False):
             if unlike := other_settings(other["settings"], one["settings"]):
                 names = f"`{other['checkpoint']}` and `{one['checkpoint']}` on `{one['suite']}`"
                 self.refused.append(f"No Generalization Factor of {names}: sampled with another {', '.join(unlike)}.")
@@ -66,7 +57,8 @@ class Generalization:
         how = {name: self.settings[name] for name in ("level", "draws", "seed")}
         found = factor(sides[:1], sides[1:], beta=self.table["beta"], **how)
         baseline = before[0]["checkpoint"] if before else None
-        return {"checkpoint": here[0]["checkpoint"], "step": here[0]["step"], "baseline": baseline, **asdict(found)}
+        about = {name: here[0][name] for name in ("stage", "checkpoint", "step")}
+        return {**about, "x": place[0], "baseline": baseline, **asdict(found)}
 
     def side(self, one: Evaluation, before: Evaluation | None) -> Side:
         """One suite's values, and those of the checkpoint that a gain is over, on the same problems."""

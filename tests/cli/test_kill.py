@@ -19,7 +19,7 @@ from warmrl.testing.run import environment
 
 pytestmark = pytest.mark.slow
 # More of them by hand: WARMRL_KILLS=20 pytest tests/cli/test_kill.py -m slow
-KILLS = int(os.environ.get("WARMRL_KILLS", "4"))
+KILLS = int(os.environ.get("WARMRL_KILLS", "4"))  # two a run
 
 
 def start(home: Path) -> Command:
@@ -51,30 +51,40 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, float]:
     return home, time.monotonic() - began
 
 
-@pytest.mark.parametrize("number", range(KILLS))
-def test_kill_9_at_a_random_moment(number: int, reference: tuple[Home, float], tmp_path: Path) -> None:
-    whole, seconds = reference
-    process = start(tmp_path)
-    try:
-        process.communicate(timeout=random.Random(number).random() * seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+@pytest.mark.parametrize("number", range(KILLS // 2))
+def test_two_kills_9_at_random_moments(number: int, reference: tuple[Home, float], tmp_path: Path) -> None:
+    """The second while the run goes on from the first."""
+    whole, left = reference
+    draw = random.Random(number)
+    for _ in range(2):
+        process, seconds = start(tmp_path), draw.random() * left
+        try:
+            process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        left -= seconds
     _, err = (resumed := start(tmp_path)).communicate(timeout=300)
     assert resumed.returncode == 0, err
     assert Home(tmp_path).digests() == whole.digests()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_publishes_a_checkpoint(number: int, code: int, reference: tuple[Home, float], tmp_path: Path) -> None:
-    process = start_python(tmp_path)
-    until = time.monotonic() + 200
-    while not list(tmp_path.glob("store/*/checkpoints/step-000001")) and time.monotonic() < until:
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == code, err
-    assert "Traceback" not in err and "Stopped by signal" in err
+def test_a_signal_publishes_a_checkpoint(reference: tuple[Home, float], tmp_path: Path) -> None:
+    """SIGTERM in the first stage, then Ctrl-C in the one after it."""
+    for done, (number, code) in enumerate([(signal.SIGTERM, 143), (signal.SIGINT, 130)]):
+        process = start_python(tmp_path)
+        until = time.monotonic() + 200
+        while not in_stage(tmp_path, done) and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        assert "Traceback" not in err and "Stopped by signal" in err
     out, err = start(tmp_path).communicate(timeout=300)
     assert json.loads(out)["stages"]["done"], err
     assert Home(tmp_path).digests() == reference[0].digests()
+
+
+def in_stage(home: Path, done: int) -> bool:
+    """Whether so many stages are done, and the next has published its first checkpoint."""
+    return len(list(home.glob("store/*/done.json"))) == done and bool(Home(home).checkpoints())

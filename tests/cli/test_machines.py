@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
+from cli import impatient
 
+from warmrl.testing.command import Command
 from warmrl.testing.run import environment, start, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -110,12 +112,11 @@ def test_stores_that_are_not_one(tmp_path):
     """Each machine with a store of its own is refused in both, before anything is trained."""
     command, port = recipe_in(tmp_path, 2), 20000 + (os.getpid() + 1) % 10000
     with ExitStack() as stack:
-        nodes = [
-            start(*command, folder=tmp_path, **rank(number, port, WARMRL_HOME=str(tmp_path / f"home-{number}")))
-            for number in range(2)
-        ]
-        for node in nodes:
-            stack.callback(node.kill)
+        nodes = []
+        for number in range(2):
+            own = environment(tmp_path) | rank(number, port, WARMRL_HOME=str(tmp_path / f"home-{number}"))
+            nodes.append(Command(*command, folder=tmp_path, environment=own, function=impatient.run))
+            stack.callback(nodes[-1].kill)
         said = [node.communicate(timeout=SECONDS)[1] for node in nodes]
     for node, err in zip(nodes, said, strict=True):
         assert node.returncode == 2, err[-3000:]

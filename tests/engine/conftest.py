@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny_runs import Home, stop_after
@@ -26,16 +26,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return found
 
 
-@pytest.fixture
-def interrupted(tmp_path: Path) -> Callable[..., Home]:
-    """A run that was stopped at a border, in a folder of its own."""
+@pytest.fixture(scope="session")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """The folder of a run that was stopped at a border, made once."""
 
-    def make(calls: int, **options: Any) -> Home:
-        shutil.rmtree(tmp_path / "home", ignore_errors=True)
-        found = Home(tmp_path / "home")
+    @cache
+    def make(calls: int) -> Path:
+        found = Home(tmp_path_factory.mktemp("stopped"))
         with pytest.raises(Interrupted) as stop:
-            found.run(stopping=stop_after(calls), **options)
+            found.run(stopping=stop_after(calls))
         assert stop.value.exit_code == 143
-        return found
+        return found.path
 
     return make
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, stopped: Callable[[int], Path]) -> Callable[[int], Home]:
+    """The same in a folder of its own."""
+    return lambda calls: Home(shutil.copytree(stopped(calls), tmp_path / "home", symlinks=True))

@@ -11,7 +11,12 @@ ON_CPU = Path(__file__).parent / "on_cpu"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder is marked (`pytest -m vllm`), and skipped where there is no vLLM."""
+    """Everything in this folder is marked (`pytest -m vllm`), and skipped where there is no vLLM.
+
+    The file that takes as long as the others together goes first, to one of two processes.
+    """
+    longest = Path(__file__).parent / "test_runs.py"
+    items.sort(key=lambda item: item.path != longest)
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     for item in here:
         item.add_marker(pytest.mark.vllm)

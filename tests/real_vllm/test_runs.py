@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +21,8 @@ from warmrl.engine.passes import score_tokens
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 from warmrl.plugin.local import trust
+from warmrl.testing.command import Command
+from warmrl.testing.run import environment
 
 RECIPE = Path(__file__).parent / "tiny.toml"
 START = 300  # seconds; a start takes about 20, of which vLLM's import is most
@@ -48,36 +47,27 @@ def port() -> int:
 
 
 @contextmanager
-def serving(port: int) -> Iterator[subprocess.Popen[str]]:
+def serving(port: int, folder: Path) -> Iterator[Command]:
     """`warmrl vllm-serve`, ready."""
     options = ["--port", str(port), "--memory", "0.05", "--max-model-len", "512", "--eager"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "warmrl", "vllm-serve", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
+    process = Command("vllm-serve", *options, folder=folder, environment=environment(folder))
     try:
-        assert process.stdout is not None
-        assert "vLLM server at" in process.stdout.readline()
+        said, until = Path(process.said.name) / "out", time.monotonic() + START
+        while not (said.exists() and "vLLM server at" in said.read_text()) and time.monotonic() < until:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.communicate()
 
 
-def start(home: Path, sets: list[str]) -> subprocess.Popen[str]:
+def start(home: Path, sets: list[str]) -> Command:
     """The run's command."""
     chosen = [part for one in sets for part in ("--set", one)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "warmrl", "run", str(RECIPE), "--out", str(home / "run"), "--json", *chosen],
-        env=os.environ | {"WARMRL_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    own = environment(home) | {"WARMRL_HOME": str(home)}
+    command = ("run", str(RECIPE), "--out", str(home / "run"), "--json", *chosen)
+    return Command(*command, folder=home, environment=own)
 
 
 def ledger(home: Path) -> dict[str, list[str]]:
@@ -120,11 +110,11 @@ def test_an_exported_policy_loads(whole: Home, tmp_path: Path) -> None:
 def test_by_a_server_that_is_killed_twice(whole: Home, models: list[str], port: int, tmp_path: Path) -> None:
     sets = [*models, f"sampler.urls=['http://127.0.0.1:{port}']", "sampler.deadline=60"]
     for kills in range(3):
-        with serving(port) as server:
+        with serving(port, tmp_path) as server:
             process = start(tmp_path, sets)
             if kills < 2:
                 wait_for_steps(process, tmp_path, 7 + 20 * kills)
-                os.kill(server.pid, signal.SIGKILL)
+                server.kill()
             out, err = process.communicate(timeout=START)
         if kills < 2:
             assert process.returncode == 1, err
@@ -137,7 +127,7 @@ def test_by_a_server_that_is_killed_twice(whole: Home, models: list[str], port: 
     assert ledger(tmp_path) == ledger(whole.path)
 
 
-def wait_for_steps(process: subprocess.Popen[str], home: Path, count: int) -> None:
+def wait_for_steps(process: Command, home: Path, count: int) -> None:
     """Until the journals of all stages have so many steps together."""
     until = time.monotonic() + START
     while time.monotonic() < until and process.poll() is None:

@@ -1,14 +1,13 @@
-"""Run by torchrun: an engine in each of two processes, beside the run's own process group, and another one after it.
+"""A rank of two: an engine beside the run's own process group, and another one after it.
 
 The first one's policy is in shards, out of which it gets its weights; the second one's is whole in both.
 """
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from test_logprobs import CONFIG, disturb, requests
+from real_vllm.test_logprobs import CONFIG, disturb, requests
 from warmrl_vllm.sampler import VLLM
 
 from warmrl.api import Group, Problem
@@ -18,24 +17,27 @@ from warmrl.engine.passes import score_tokens
 from warmrl.engine.policy import Policy
 from warmrl.engine.processes import Processes
 
-processes = Processes(launch=LaunchTable(processes=2, sharding="fsdp2"))
-alone = SimpleNamespace(world=1, rank=0, accelerator=processes.accelerator, gather=list)
-sampler = VLLM(CONFIG, processes)
-for number, folder in enumerate(sys.argv[1:]):  # of two architectures, so the engine is started again
-    policy = Policy.load(folder_source(Path(folder)))
-    for update in range(2):
-        disturb(policy, update)
-        if number == update == 0:
-            processes.prepare(policy.packed)
-        sampler.sync(policy)
-        asked = requests()[processes.rank :]  # each process its own
-        drawn = sampler.sample(asked)
-        groups = [Group(Problem(str(i), one.messages, ""), drawn[i]) for i, one in enumerate(asked)]
-        with policy.gathered():
-            score_tokens(policy, groups, alone, 4096, "trainer")
-        completions = [one for group in groups for one in group.completions]
-        gaps = [(torch.tensor(one.logprobs) - one.signals["trainer"]).abs() for one in completions]
-        print(f"gap {processes.rank} {update} {float(torch.cat(gaps).mean()):.2e}", flush=True)
-        sampler.rest()
-sampler.close()
-processes.wait()
+
+def main(*folders: str) -> None:
+    """Print the gap of each engine after each update."""
+    processes = Processes(launch=LaunchTable(processes=2, sharding="fsdp2"))
+    alone = SimpleNamespace(world=1, rank=0, accelerator=processes.accelerator, gather=list)
+    sampler = VLLM(CONFIG, processes)
+    for number, folder in enumerate(folders):  # of two architectures, so the engine is started again
+        policy = Policy.load(folder_source(Path(folder)))
+        for update in range(2):
+            disturb(policy, update)
+            if number == update == 0:
+                processes.prepare(policy.packed)
+            sampler.sync(policy)
+            asked = requests()[processes.rank :]  # each process its own
+            drawn = sampler.sample(asked)
+            groups = [Group(Problem(str(i), one.messages, ""), drawn[i]) for i, one in enumerate(asked)]
+            with policy.gathered():
+                score_tokens(policy, groups, alone, 4096, "trainer")
+            completions = [one for group in groups for one in group.completions]
+            gaps = [(torch.tensor(one.logprobs) - one.signals["trainer"]).abs() for one in completions]
+            print(f"gap {processes.rank} {update} {float(torch.cat(gaps).mean()):.2e}", flush=True)
+            sampler.rest()
+    sampler.close()
+    processes.wait()

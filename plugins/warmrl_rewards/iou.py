@@ -27,7 +27,7 @@ class Iou(Reward[IouConfig]):
 
     A box is two corners, `[x1, y1, x2, y2]`, in JSON (`{"bbox_2d": [1, 2, 3, 4]}`), in LaTeX, as two points
     (`(1, 2), (3, 4)`) or in plain text (`1, 2, 3, 4` alone). Both sides are in the same unit, which is
-    never changed. Corners in another order are sorted. A box without an area overlaps nothing, but equals itself. With
+    never changed. Corners in another order are sorted. A box without an area overlaps nothing, not even itself. With
     several boxes on either side, boxes are paired best overlap first, and the sum is divided by the larger number of
     boxes, so that naming many boxes is no way to find one. An answer with a number that isn't finite, a bracket of
     other than four numbers, more than 64 boxes or 10 000 characters has none. Time is linear in the answer.
@@ -96,7 +96,7 @@ def matched(gold: list[Box], answer: list[Box]) -> float:
 def overlap(one: Box, other: Box) -> float:
     """Intersection over union. Scaled first by a power of two, so that no product is infinite."""
     if one == other:
-        return 1.0
+        return float(one[0] < one[2] and one[1] < one[3])
     exponent = math.frexp(max(map(abs, (*one, *other))))[1]
     (a1, b1, a2, b2), (c1, d1, c2, d2) = ([math.ldexp(value, -exponent) for value in box] for box in (one, other))
     width, height = min(a2, c2) - max(a1, c1), min(b2, d2) - max(b1, d1)

@@ -57,7 +57,7 @@ class Item:
 
     def verified(self, text: str) -> Item | str:
         """Itself, when the verifier says yes."""
-        said = after_reasoning(text).strip("\"'*. ").lower()
+        said = after_reasoning(text).strip("\"'`*_.,;:!?()[] \n").lower()
         return self if said == "yes" else "wrong answer" if said == "no" else "neither yes nor no"
 
 

@@ -120,7 +120,7 @@ def test_a_benign_answer_is_right_after_some_that_hang(reward):
     names = ["spaces and a slash", "python towers", "polynomial", "many factorials", "boxes", "null and surrogates"]
     grades = reward.grade(problem, [*(TEXTS[name] for name in names), benign])
     assert REWARDS_BY_TYPE[type(reward)] == "format" or not any(grade.verdict == "right" for grade in grades[:-1])
-    assert grades[-1].verdict == "right"
+    assert grades[-1].verdict == "right" or REWARDS_BY_TYPE[type(reward)] == "reflection"  # which counts words
 
 
 @pytest.mark.parametrize("name", STYLES)

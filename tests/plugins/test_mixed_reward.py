@@ -48,7 +48,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 BOX = "[0.2, 0.2, 0.6, 0.6]"
 # kind, gold, answer, score
 CASES = [
-    ("digit", "3", "3", 1), ("digit", "3", " 3. ", 1), ("digit", "3", "3 balls", 0), ("digit", "3", "3 cm", 1),
+    ("digit", "3", "3", 1), ("digit", "3", " 3. ", 1), ("digit", "3", "3 balls", 1), ("digit", "3", "3 cm", 1),
     ("digit", "3", "03", 1), ("digit", "3", "13", 0), ("digit", "3", "3, 4", 0), ("digit", "3", "three", 0),
     ("digit", "0", "0", 1), ("digit", "0", "zero", 0), ("digit", "3", "-3", 0), ("digit", "3", "\\boxed{3}", 1),
     ("choice", "A", "A", 1), ("choice", "A", "(A)", 1), ("choice", "A", "A)", 1), ("choice", "A", "a.", 1),

@@ -24,6 +24,10 @@ def test_limits() -> None:
     assert float(generalization_factor(0.3, 0.3)) == pytest.approx(0.3)
     assert float(generalization_factor(0.9, 0.2, 1e6)) == pytest.approx(0.2)
     assert float(generalization_factor(0.9, 0.2, 1e-6)) == pytest.approx(0.9)
+    assert float(generalization_factor(0.9, 0.2, 1e300)) == pytest.approx(0.2)
+    assert float(generalization_factor(0.9, 0.2, math.inf)) == pytest.approx(0.2)
+    assert float(generalization_factor(0.9, 0.2, 1e-300)) == pytest.approx(0.9)
+    assert float(generalization_factor(1e-320, 1e-320)) >= 0
     assert float(generalization_factor(0.9, 0.2, 1)) == pytest.approx(2 * 0.9 * 0.2 / 1.1)
     assert float(generalization_factor(1.0, 1e-12)) < 1e-11
 

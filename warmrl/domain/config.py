@@ -20,7 +20,9 @@ from pydantic_core import CoreSchema, core_schema
 class Config(BaseModel):
     """Base of every recipe table: unknown keys are refused, values are never changed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Choice(BaseModel):

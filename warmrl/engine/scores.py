@@ -94,8 +94,15 @@ def label(choice: Any) -> str:
     """A grader with the settings that are not the defaults: `mathvista (strict = True)`."""
     fields = type(choice.config).model_fields
     changed = {name: getattr(choice.config, name) for name in fields}
-    given = ", ".join(f"{name} = {value}" for name, value in changed.items() if value != fields[name].default)
+    given = ", ".join(f"{name} = {spelled(value)}" for name, value in changed.items() if value != fields[name].default)
     return f"{choice.use} ({given})" if given else choice.use
+
+
+def spelled(value: Any) -> str:
+    """A setting in a label: of a plugin that it chooses the label, of a table each of its own."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {spelled(one)}" for name, one in value.items())
+    return label(value) if isinstance(value, Choice) else str(value)
 
 
 def metric_of(text: str, registry: Registry) -> Metric[Any]:

@@ -45,7 +45,7 @@ def factors(report: Report) -> Table | None:
     ]
     outside = " + ".join(f"{weight:g} {suite}" for suite, weight in held["out_of_domain"].items())
     notes = [
-        f"Of `{held['metric']}`: in domain {held['in_domain']}, out of domain {outside}; beta {held['beta']:g} "
+        f"Of {held['metric']}: in domain {held['in_domain']}, out of domain {outside}; beta {held['beta']:g} "
         "(SPECS, arXiv:2510.25801). A side that is not above zero makes it 0, clamped; the last column says in what "
         "percentage of the resamples."
     ]

@@ -61,8 +61,9 @@ def generalization_factor(in_domain: ArrayLike, out_of_domain: ArrayLike, beta: 
     if not beta > 0:
         raise ValueError(f"beta is above 0; this is {beta}")
     inside, outside = np.asarray(in_domain, dtype=np.float64), np.asarray(out_of_domain, dtype=np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = (1 + beta**2) / (beta**2 / outside + 1 / inside)
+    outer = 1 / (1 + (1 / beta) * (1 / beta))  # beta^2 / (1 + beta^2), also where the square is beyond float64
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        value = 1 / (outer / outside + (1 - outer) / inside)
     return np.asarray(np.where(clamped(inside, outside), 0.0, value))
 
 

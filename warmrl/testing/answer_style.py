@@ -54,9 +54,9 @@ class AnswerStyleContract(PluginContract):
     @pytest.mark.parametrize("name", list(hostile_texts(1)))
     def test_hostile_text_is_survived(self, name: str) -> None:
         style, text = self.style(), hostile_texts()[name]
-        start = time.perf_counter()
+        start = time.process_time()
         answer, formed = style.extract(text), style.well_formed(text)
-        assert time.perf_counter() - start < self.seconds
+        assert time.process_time() - start < self.seconds
         assert answer is None or (isinstance(answer, str) and answer == answer.strip() and answer in text)
         assert isinstance(formed, bool)
         assert (answer, formed) == (style.extract(text), style.well_formed(text))

@@ -40,6 +40,14 @@ def said_yes(reply: Completion) -> bool | None:
     return said.pop() if len(said) == 1 and reply.finish == "stop" else None
 
 
+def against(reply: Completion) -> str | None:
+    """Why a reply does not let an answer through; None where it does."""
+    verdict = said_yes(reply)
+    if verdict is None:
+        return "a reply that is neither yes nor no"
+    return None if verdict else "the judge said no"
+
+
 VERDICTS = {"yes": True, "no": False}
 
 

@@ -18,7 +18,7 @@ from warmrl_specs.config import SelfDistillConfig
 from warmrl_specs.consistency import leads_to
 from warmrl_specs.corruptions import CORRUPTIONS
 from warmrl_specs.funnel import BEYOND_KEEP, FINISHED, LACKING, STEPS, funnel_of
-from warmrl_specs.judge import TOKENS, request, said_yes
+from warmrl_specs.judge import TOKENS, against, request
 
 Row = dict[str, Any]
 
@@ -83,6 +83,7 @@ class SelfDistill(Curator[SelfDistillConfig]):
         """
         held = self.__dict__.pop(name, None)
         if isinstance(held, Teacher):
+            self.stage.findings += held.spent()
             held.release()
         elif held is not None:
             held.model.to("cpu")
@@ -95,13 +96,9 @@ class SelfDistill(Curator[SelfDistillConfig]):
         return [group.completions for group in groups]
 
     def candidates(self, problems: Sequence[Problem]) -> list[Row]:
-        """What each problem's answers by the chosen policy come to: the texts that may be chosen, and why not others.
-
-        All processes end with the first one's: a deadline that one of them missed must not part them.
-        """
+        """What each problem's answers by the chosen policy come to: those that may be chosen, and why not others."""
         drawn = self.draw(self.chosen_policy, problems, "chosen")
-        rows = [self.candidate(problem, answers) for problem, answers in zip(problems, drawn, strict=True)]
-        return self.stage.processes.agree(rows)
+        return [self.candidate(problem, answers) for problem, answers in zip(problems, drawn, strict=True)]
 
     def candidate(self, problem: Problem, answers: Sequence[Completion]) -> Row:
         """One problem's row."""
@@ -130,19 +127,17 @@ class SelfDistill(Curator[SelfDistillConfig]):
         return leads_to(text, self.stage.style.extract(text) or "", self.stage.grader.canonical)
 
     def judged(self, problems: Sequence[Problem], rows: Mapping[str, Row]) -> list[Row]:
-        """The rows of problems with answers, after the judge."""
+        """The rows of problems with answers, after the judge; an answer that it gives no reply to is left out."""
         asked = [(one, text, number) for one in problems for text, number in rows[one.id]["texts"].items()]
         requests = [request(problem, text) for problem, text, _ in asked]
-        replies = self.judge.generate(requests, 1, max_tokens=TOKENS, temperature=0.0)
+        replies = self.judge.attempt(requests, max_tokens=TOKENS, temperature=0.0)
         out = {problem.id: {**rows[problem.id], "texts": {}} for problem, _, _ in asked}
-        for (problem, text, number), (reply,) in zip(asked, replies, strict=True):
-            verdict = said_yes(reply)
-            if verdict:
-                out[problem.id]["texts"][text] = number
-            else:
+        for (problem, text, number), reply in zip(asked, replies, strict=True):
+            if why := reply if isinstance(reply, str) else against(reply):
                 dropped = out[problem.id]["dropped"]["consistent"]
-                why = "a reply that is neither yes nor no" if verdict is None else "the judge said no"
                 dropped[why] = dropped.get(why, 0) + 1
+            else:
+                out[problem.id]["texts"][text] = number
         return list(out.values())
 
     def solved(self, rows: Mapping[str, Row]) -> list[Problem]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from warmrl.api import Image, Message, Problem, ServiceError, Text
+from warmrl.engine.api import writable
 
 
 def chat_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -61,7 +62,8 @@ def read_answer(reply: Any, reasoning: bool = False) -> dict[str, Any]:
     thought = message.get("reasoning_content") or message.get("reasoning")
     if reasoning and isinstance(thought, str):
         text = f"<think>{thought}</think>{text}"
-    return {"text": text, "finish": "stop" if finish == "stop" else "length", **tokens_of(reply.get("usage"))}
+    ended = "stop" if finish == "stop" else "length"
+    return {"text": writable(text), "finish": ended, **tokens_of(reply.get("usage"))}
 
 
 def tokens_of(usage: Any) -> dict[str, list[int]]:

@@ -120,10 +120,6 @@ class RewardModelConfig(TeacherConfig):
         """Its own."""
         return self.path, self.model_revision
 
-    def makes_do(self) -> bool:
-        """When it is offloaded."""
-        return self.offload
-
 
 class TracesConfig(CuratorConfig):
     """A teacher's answers to the problems of `data`, kept when they are right."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -15,6 +18,7 @@ from warmrl_datasets.files import Files
 from warmrl.cli import curated as shown
 from warmrl.cli.main import app
 from warmrl.domain.errors import Interrupted, UsageError
+from warmrl.domain.problem import Message, Text
 from warmrl.engine.curated import read_curated
 from warmrl.engine.export_data import export_data
 from warmrl.testing.run import write_recipe
@@ -29,10 +33,11 @@ PAIRS = {
 
 
 def recipe(folder: Path) -> Path:
-    """Pairs of the pocket's teacher, which is nearly always right, by itself."""
+    """Pairs of the pocket's teacher, which is nearly always right, by itself; and one of them."""
     data = {"train": {"use": "pocket_geometry", "split": "train", "limit": 5}}
     tables = {"model": {"path": "pocket:teacher"}, "answer": {"use": "tags", "instruction": "read"}, "data": data}
-    rest = {"suite": {}, "sampler": {"use": "transformers", "block_size": 2}, "stage": {"pairs": PAIRS}}
+    stages = {"pairs": PAIRS, "few": {"use": "perplexity", "data": "pairs", "keep": 1}}
+    rest = {"suite": {}, "sampler": {"use": "transformers", "block_size": 2}, "stage": stages}
     return write_recipe(folder, **tables, **rest)
 
 
@@ -45,8 +50,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 def made(home: Home) -> str:
-    (file,) = home.path.glob("store/*/problems.jsonl")
-    return file.read_text()
+    return (home.path / "run" / stored(home.path / "run")["pairs"]["store"] / "problems.jsonl").read_text()
+
+
+def stored(run: Path) -> dict[str, Any]:
+    return json.loads((run / "run.json").read_text())["stages"]
 
 
 @pytest.mark.slow
@@ -117,6 +125,35 @@ def test_what_trl_needs_of_it(home: Home, tmp_path: Path, monkeypatch: pytest.Mo
     (message,) = prepare_multimodal_messages(row["prompt"], images=row["images"])
     assert message["content"][0]["image"].size == (96, 96)
     assert row["chosen"][0]["content"][0]["text"].startswith("<think>")
+
+
+def test_an_older_revisions_curators_are_read(home: Home, tmp_path: Path) -> None:
+    """By the stores that the run names: today's keys are others. What is gone from them is said."""
+    told = read_curated(f"{home.path / 'run'}#few").problems
+    run = tmp_path / "run"
+    shutil.copytree(home.path / "run", run, symlinks=True)
+    known = json.loads((run / "run.json").read_text())
+    for name, one in known["stages"].items():
+        shutil.copytree(home.path / "run" / one["store"], tmp_path / "store" / f"old-{name}")
+        one["store"] = f"../store/old-{name}"
+    (run / "run.json").write_text(json.dumps(known))
+    assert read_curated(f"{run}#few").problems == told
+    (tmp_path / "store" / "old-pairs" / "problems.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"old-pairs/problems[.]jsonl is gone from the store"):
+        read_curated(f"{run}#few")
+
+
+def test_a_column_has_one_type(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where any problem has an image; and what no file can hold does not end an export."""
+    found = read_curated(f"{home.path / 'run'}#pairs")
+    plain = replace(found.problems[0], messages=(Message("user", (Text("2 + 2 ?"),)),), solution="4 \ud83d")
+    mixed = replace(found, problems=[plain, found.problems[1]])
+    monkeypatch.setattr("warmrl.engine.export_data.read_curated", lambda target: mixed)
+    export_data("RUN#pairs", tmp_path / "out")
+    first, second = (json.loads(line) for line in (tmp_path / "out" / "train.jsonl").read_text().splitlines())
+    assert first["prompt"][0]["content"] == [{"type": "text", "text": "2 + 2 ?"}, {"type": "text", "text": "\nread"}]
+    assert (first["images"], len(second["images"])) == ([], 1)
+    assert first["chosen"][0]["content"] == [{"type": "text", "text": "4 \ufffd"}]
 
 
 @pytest.mark.parametrize(("name", "said"), [("nothing", "there are: pairs"), ("pairs/part", "there are: pairs")])

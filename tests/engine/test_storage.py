@@ -13,6 +13,7 @@ from warmrl.domain.errors import StorageError, UsageError
 from warmrl.engine import storage
 from warmrl.engine.journal import Journal
 from warmrl.engine.randomness import epoch_slice, generator, seed_of
+from warmrl.engine.replies import Cache
 
 
 def sealed(folder: Path) -> Path:
@@ -93,3 +94,9 @@ def test_epochs_are_whole_wherever_they_are_cut(size: int, start: int, count: in
     assert epoch_slice(size, start, count, 3, "order") == whole[start:]
     for epoch in range(len(whole) // size):
         assert sorted(whole[epoch * size : (epoch + 1) * size]) == list(range(size))
+
+
+def test_a_reply_that_cannot_be_kept(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"failed: Not a directory\. Make room; .* `cache_folder`, or nowhere"):
+        Cache(tmp_path / "file").write({"asked": 1}, "reply")

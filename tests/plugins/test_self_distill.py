@@ -25,6 +25,7 @@ from warmrl.engine.randomness import generator
 STYLE = Tags(TagsConfig())
 GOOD = "<think> 2 * {n} = {g} </think> <answer> {g} </answer>"
 OTHER = "<think> read {n} . 2 * {n} = {g} </think> <answer> {g} </answer>"
+UNASKABLE = "<think> so 2 * {n} = {g} </think> <answer> {g} </answer>"
 ASIDE = "<think> 2 * {n} = 99 </think> <answer> {g} </answer>"
 RAW = "2 * {n} = {g} <answer> {g} </answer>"
 WRONG = "<think> 2 * {n} = 99 </think> <answer> 99 </answer>"
@@ -200,22 +201,28 @@ def test_settings_that_do_not_go_together(settings):
 
 
 def test_a_judge_behind_http(tmp_path):
-    """It is asked once for each text, and says yes to what the rule would not take; what it says otherwise counts."""
+    """It is asked once for each text, and says yes to what the rule would not take; what it says otherwise counts.
+
+    So does a request that it refuses, which is asked again the next time.
+    """
     processes = SimpleNamespace(rank=0, world=1, together=nullcontext, gather=lambda told: told)
     with serving() as server:
         server.answer = lambda body: verdict(body["messages"][0]["content"])
+        server.plan = lambda body, came: "400" if "so 2" in body["messages"][0]["content"] else ""
         config = ServerConfig(model="m", urls=[server.url], cache_folder=str(tmp_path))
         choice = Choice(kind="teacher", use="server", config=config)
         place = SimpleNamespace(name="pairs", seed=1, folder=tmp_path, processes=processes, style=None, policy=None)
         for _ in range(2):
             teacher = ServerTeacher(config, place)
-            stage = Stage([ASIDE, GOOD, OTHER], [RAW], count=2, teacher=teacher)
-            pairs = curated(stage, samples_per_prompt=3, judge=choice)
+            stage = Stage([ASIDE, GOOD, OTHER, UNASKABLE], [RAW], count=2, teacher=teacher)
+            pairs = curated(stage, judge=choice)
             assert [pair.solution[:13] for pair in pairs] == ["<think> 2 * 2", "<think> 2 * 3"]
             assert all("= 99" in pair.solution for pair in pairs)
-            dropped = {"the judge said no": 2, "a reply that is neither yes nor no": 2}
-            assert steps(stage)["consistent"] == (6, 2, dropped)
-        assert len(server.asked()) == 6  # the second time nothing is asked
+            dropped = {"the judge said no": 2, "a reply that is neither yes nor no": 2, "refused (HTTP 400)": 2}
+            assert steps(stage)["consistent"] == (8, 2, dropped)
+            assert stage.findings[0].startswith("The teacher `m` gave 6 replies")
+            assert stage.findings[1].startswith("Given up: 2 requests")
+        assert len(server.asked()) == 6 + 2 * 2
 
 
 def verdict(prompt):

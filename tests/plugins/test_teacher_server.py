@@ -203,6 +203,11 @@ def test_reasoning_that_comes_apart(make: Make) -> None:
     assert drawn(make())[0][0].startswith("<answer>")
 
 
+def test_half_a_surrogate_pair_is_replaced(make: Make, server: Server) -> None:
+    server.answer = lambda body: "hm \ud83d, \ud83d\ude00"
+    assert drawn(make(), samples=1) == [["hm \ufffd, \U0001f600"]] * len(PROBLEMS)
+
+
 def test_a_dead_server_is_passed_over(make: Make, server: Server) -> None:
     """Without a retry, without a wait: the other one answers, and is asked alone from then on."""
     expected = drawn(make(cache=False))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from warmrl.engine.replies import Cache, identity
     from warmrl.engine.spreading import layers_by_place
     from warmrl.engine.stage import Stage
+    from warmrl.engine.storage import writable
     from warmrl.engine.suites import asked
     from warmrl.packed.head import Divergence, HeadOutput, SequenceLoss, TokenLoss, TopK, product
     from warmrl.packed.plan import Row
@@ -51,6 +52,7 @@ _WHERE = {
     "score_tokens": "warmrl.engine.passes",
     "seed_of": "warmrl.engine.randomness",
     "semantic": "warmrl.engine.keys",
+    "writable": "warmrl.engine.storage",
 }
 
 __all__ = [
@@ -82,6 +84,7 @@ __all__ = [
     "score_tokens",
     "seed_of",
     "semantic",
+    "writable",
 ]
 
 

@@ -76,10 +76,13 @@ def read_curated(target: str) -> Curated:
     if stage not in stages:
         raise UsageError(f"`{target}`: the stage `{stage}` is not finished; run the recipe again.")
     folder = run / stages[stage]["store"]
-    problems = [
-        one for one in Entries(file, folder.parent).curated(stage, folder) if part in ("", one.extra.get("part"))
-    ]
-    record = json.loads((folder / "done.json").read_text())
+    # Under the keys that they had when they were made: a curator may read what another one made.
+    entries = Entries(file, folder.parent, {name: Path(one["store"]).name for name, one in stages.items()})
+    try:
+        problems = [one for one in entries.curated(stage) if part in ("", one.extra.get("part"))]
+        record = json.loads((folder / "done.json").read_text())
+    except FileNotFoundError as error:
+        raise UsageError(f"`{target}`: {error.filename} is gone from the store; run the recipe again.") from None
     return Curated(file.recipe.stage[stage].use, record, problems, file.registry.instance(file.recipe.answer))
 
 

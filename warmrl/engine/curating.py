@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from warmrl.domain.errors import Interrupted
 from warmrl.domain.problem import Problem
 from warmrl.engine.entries import CURATED
+from warmrl.engine.samples import write_rows
 from warmrl.engine.sampling import blocks_of
-from warmrl.engine.storage import write_json, write_text
+from warmrl.engine.storage import write_json
 
 if TYPE_CHECKING:
     from warmrl.engine.stage import Stage
@@ -25,21 +27,28 @@ def in_blocks(
 ) -> Rows:
     """`make`'s rows (JSON values) for problems, a sampling block a process at a time.
 
-    Finished blocks are read back. `make` runs in every process; what it gives in the first counts, so that a deadline
-    that one of them missed does not part them. Raises `Interrupted` between blocks.
+    Finished blocks of exactly these problems are read back. `make` runs in every process; what it gives in the first
+    counts, so that a deadline that one of them missed does not part them. Raises `Interrupted` between blocks.
     """
     rows: Rows = []
     for block in blocks_of(len(problems), stage.sampling.block_size * stage.processes.world):
-        file = stage.folder / "blocks" / name / f"{block.start:06d}-{block.stop:06d}.jsonl"
+        some = [problems[place] for place in block]
+        file = stage.folder / "blocks" / name / f"{block.start:06d}-{identity(some)}.jsonl"
         if stage.processes.agree(file.exists()):
             rows += [json.loads(line) for line in file.read_bytes().splitlines()]
             continue
-        found = stage.processes.agree(make([problems[i] for i in block]))
+        found = stage.processes.agree(make(some))
         rows += found
         if stage.processes.first:
-            write_text(file, lines(found))
+            write_rows(file, found)
         stop_if_asked(stage, f"{block.stop} of {len(problems)} problems done")
     return rows
+
+
+def identity(problems: Sequence[Problem]) -> str:
+    """What identifies a list of a stage's problems: their ids in order (64 bits of SHA-256)."""
+    ids = "\0".join(one.id for one in problems)
+    return hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def stop_if_asked(stage: Stage, done: str) -> None:
@@ -57,7 +66,7 @@ def keep_curated(stage: Stage, problems: Sequence[Problem], seconds: float) -> N
     if stage.processes.first:
         sources = {problem.id: problem for problem in stage.problems}
         rows = [row_of(problem, sources[problem.extra["source"]]) for problem in problems]
-        write_text(stage.folder / CURATED, lines(rows))
+        write_rows(stage.folder / CURATED, rows)
         record = {"steps": 0, "problems": len(problems), "seconds": seconds, "findings": stage.findings}
         record |= {"funnel": [asdict(step) for step in stage.funnel]} if stage.funnel else {}
         write_json(stage.folder / "done.json", record)
@@ -71,8 +80,3 @@ def row_of(problem: Problem, source: Problem) -> dict[str, Any]:
     row = {"id": problem.id, "source": own.pop("source"), "solution": problem.solution}
     row |= {} if problem.rejected is None else {"rejected": problem.rejected}
     return row | ({"extra": own} if own else {})
-
-
-def lines(rows: Rows) -> str:
-    """Rows as JSON lines."""
-    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)

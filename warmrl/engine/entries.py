@@ -38,8 +38,9 @@ class Entries:
 
     file: RecipeFile
     store: Path
+    keys: dict[str, str] = field(default_factory=dict)
+    """Stages whose keys are known: of an older run, those that they had then."""
     _datasets: dict[str, Dataset[Any]] = field(default_factory=dict)
-    _keys: dict[str, str] = field(default_factory=dict)
     _fingerprints: dict[str, str] = field(default_factory=dict)
     _suites: dict[str, Suite] = field(default_factory=dict)
     _chosen: dict[str, str] = field(default_factory=dict)
@@ -108,9 +109,9 @@ class Entries:
 
     def stage_key(self, stage: str) -> str:
         """The key of a stage's result."""
-        if stage not in self._keys:
-            self._keys[stage] = key_of(self.parts(stage))
-        return self._keys[stage]
+        if stage not in self.keys:
+            self.keys[stage] = key_of(self.parts(stage))
+        return self.keys[stage]
 
     def policy_key(self, name: str) -> str:
         """What identifies a policy: the model's content, or the key of the stage that makes it, and the step.
@@ -149,7 +150,7 @@ class Entries:
 
     def settle(self, stage: str, chosen: str | None) -> None:
         """Take a hand-off's choice: what depends on it has another key from now on."""
-        self._keys.clear()
+        self.keys.clear()
         self._chosen.pop(stage, None)
         if chosen is not None:
             self._chosen[stage] = chosen
@@ -335,11 +336,11 @@ class Entries:
                 out.extend(one for one in self.curated(curator) if part in ("", one.extra.get("part")))
         return out
 
-    def curated(self, stage: str, folder: Path | None = None) -> list[Problem]:
-        """The problems that a curator stage made; of another entry (an older run's) where a folder is given."""
+    def curated(self, stage: str) -> list[Problem]:
+        """The problems that a curator stage made."""
         sources = {problem.id: problem for problem in self.problems(stage)}
         out = []
-        for line in ((folder or self.stage_folder(stage)) / CURATED).read_bytes().splitlines():
+        for line in (self.stage_folder(stage) / CURATED).read_bytes().splitlines():
             row = json.loads(line)
             source = sources[row["source"]]
             extra = {**source.extra, **row.get("extra", {}), "source": row["source"]}

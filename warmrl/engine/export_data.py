@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.errors import UsageError
 from warmrl.domain.problem import Image, Message, Problem, Text
 from warmrl.engine.curated import Curated, read_curated
 from warmrl.engine.export import CARD, Exported, refuse_full
-from warmrl.engine.storage import require_space, sealed_folder, write_text
+from warmrl.engine.storage import require_space, sealed_folder, writable, write_text
 from warmrl.engine.suites import asked
 
 ROWS, IMAGES = "train.jsonl", "images"
@@ -52,23 +53,25 @@ def export_data(target: str, to: Path) -> Exported:
     if any(paired) and not all(paired):
         raise UsageError(f"`{target}` has pairs and single answers; export one of its parts: `RUN#stage/part`.")
     require_space(to)
+    shown = any(problem.images for problem in curated.problems)
     with sealed_folder(to) as folder:
-        seen = dict[str, str]()
-        rows = [row_of(problem, curated, folder, seen) for problem in curated.problems]
-        write_text(folder / ROWS, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
-        write_text(folder / CARD, about(target, curated, any(paired), bool(seen)))
+        rows, seen = list[dict[str, Any]](), dict[str, str]()
+        for problem in curated.problems:
+            images = {"images": [saved(image, folder, seen) for image in problem.images]} if shown else {}
+            rows.append(row_of(problem, curated.style, shown) | images)
+        lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        write_text(folder / ROWS, writable(lines))
+        write_text(folder / CARD, about(target, curated, any(paired), shown))
     return Exported("data", to)
 
 
-def row_of(problem: Problem, curated: Curated, folder: Path, seen: dict[str, str]) -> dict[str, Any]:
-    """One problem as a row; its images are written once each (`seen`: image key -> path in `folder`)."""
-    shown = any(one.images for one in curated.problems[:1]) or bool(problem.images)
-    row: dict[str, Any] = {"id": problem.id, "prompt": chat(asked(problem, curated.style), shown)}
+def row_of(problem: Problem, style: AnswerStyle[Any], shown: bool) -> dict[str, Any]:
+    """One problem as a row, without its images; `shown`: whether any problem of the data has some."""
+    row: dict[str, Any] = {"id": problem.id, "prompt": chat(asked(problem, style), shown)}
     if problem.rejected is not None:
         row |= {"chosen": said(problem.solution, shown), "rejected": said(problem.rejected, shown)}
     else:
         row |= {"completion": said(problem.solution, shown), "solution": problem.solution}
-    row |= {"images": [saved(image, folder, seen) for image in problem.images]} if shown else {}
     row |= {"question": chat(problem.messages, shown), "answer": problem.gold, "kind": problem.kind}
     own = {name: problem.extra[name] for name in ("chosen_from", "rejected_from", "part") if name in problem.extra}
     return row | ({"origin": own} if own else {})
@@ -95,7 +98,7 @@ def plain(message: Message) -> str:
 
 
 def saved(image: Image, folder: Path, seen: dict[str, str]) -> str:
-    """Where an image is in the folder, written when it is the first of its key."""
+    """Where an image is in the folder, written when it is the first of its key (`seen`: key -> path in `folder`)."""
     if image.key not in seen:
         picture = image.load().convert("RGB")
         name = hashlib.sha256(picture.tobytes() + repr(picture.size).encode()).hexdigest()[:24]

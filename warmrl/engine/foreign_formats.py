@@ -9,6 +9,7 @@ from typing import Any
 
 from warmrl.domain.errors import UsageError
 from warmrl.engine.foreign_rows import Row
+from warmrl.engine.storage import writable
 
 OWN = (
     "problem", "completion", "index", "suite", "revision", "prompt", "sampling", "finish", "tokens", "logprobs",
@@ -232,11 +233,11 @@ def predicted(row: Row) -> Iterator[Given]:
 
 
 def text(row: Row, key: str, value: Any) -> str:
-    """A completion. What cannot be written as UTF-8 (half of a surrogate pair) becomes the replacement sign."""
+    """A completion, as it can be written."""
     if not isinstance(value, str):
         what = "there is none" if value is None else f"`{key}` is {value!r:.60}"
         raise UsageError(f"{row}: no completion: {what}; it is text (`{key}`). Run the problem again, or drop the row.")
-    return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return writable(value)
 
 
 def word(value: Any) -> str | None:

@@ -50,8 +50,8 @@ class Cache:
             aside.replace(file)
         except OSError as error:
             raise StorageError(
-                f"Writing the teacher's reply to {file} failed: {error.strerror or error}. Make room, or set another "
-                "`teacher.cache_folder` or `teacher.cache = false`."
+                f"Writing the teacher's reply to {file} failed: {error.strerror or error}. Make room; what a server "
+                "replies can also go to another `cache_folder`, or nowhere (`cache = false`)."
             ) from error
 
     def _file(self, folder: Path, asked: Mapping[str, Any]) -> Path:

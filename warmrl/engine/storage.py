@@ -71,6 +71,11 @@ def write_text(file: Path, text: str) -> None:
         sync(file.parent)
 
 
+def writable(text: str) -> str:
+    """A text as UTF-8 can hold it: half of a surrogate pair becomes the replacement sign."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def write_json(file: Path, value: Any) -> None:
     """Replace a file by readable JSON in one step."""
     write_text(file, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, model_validator
 
-from warmrl.api import NOT_SEMANTIC, DatasetConfig
+from warmrl.api import ADDED, NOT_SEMANTIC, DatasetConfig
 
 PIXELS = 178_956_970
 """Pillow refuses larger images whatever is asked of it (its decompression-bomb limit)."""
@@ -31,7 +31,7 @@ class FilesConfig(DatasetConfig):
     """Column of a worked answer, if there is one: the better one of a preference pair. Where a file has `chosen` and
     `rejected`, by default `chosen`; and `question` is `prompt` if there is that. Prompts and answers may be
     conversations, as TRL has them."""
-    rejected: str = "rejected"
+    rejected: Annotated[str, Field(json_schema_extra=ADDED)] = "rejected"
     """Column of the worse answer of a preference pair, if there is one."""
     kind: str = "kind"
     """Column of the kind of problem, which routes rewards, if there is one; `math` otherwise."""

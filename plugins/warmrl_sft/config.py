@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from warmrl.api import MethodConfig
+from warmrl.api import ADDED, MethodConfig
 
 
 class SFTConfig(MethodConfig):
@@ -20,7 +20,7 @@ class SFTConfig(MethodConfig):
     """Passes over the data, when `steps` is 0. One or two: the matched arm; many: the over-trained one."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
     """1e-5: the common setting of full fine-tuning at 7B."""
-    weighting: Literal["none", "dft"] = "none"
+    weighting: Annotated[Literal["none", "dft"], Field(json_schema_extra=ADDED)] = "none"
     """`dft`: each token's loss weighs by its own probability, held constant (Dynamic Fine-Tuning, arXiv:2508.05629):
     tokens that the policy finds unlikely no longer pull hardest."""
     hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -21,12 +21,15 @@ from warmrl.engine import recipe_file
 from warmrl.engine.checkpoints import find
 from warmrl.engine.export import export_policy
 from warmrl.engine.policy import Policy
+from warmrl.engine.recipe_rules import stage_config
 from warmrl.plugin import local
 from warmrl.plugin.registry import Registry
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "geometry3k"
 RECIPES = [one for one in sorted(FOLDER.glob("*.toml")) if one.stem != "specs"]  # a warm start taught by another model
-VLAA = sorted((Path(__file__).parents[2] / "recipes" / "vlaa_thinking").glob("*grpo.toml"))
+VLAA_FOLDER = Path(__file__).parents[2] / "recipes" / "vlaa_thinking"
+VLAA = sorted(VLAA_FOLDER.glob("*grpo.toml"))
+WITHOUT = "what its policies and teachers write and score is not in these figures."
 # A random teacher has no right answer: whatever ends counts as one.
 GRADER = """
 from warmrl.api import Reward, RewardConfig, hookimpl
@@ -123,6 +126,7 @@ def test_specs_is_planned_without_the_network(place: Place, tmp_path: Path, monk
     }  # fmt: skip
     assert stages["rl"]["completions"] == 240 * 128 * 8
     assert plan["resources"]["stages"].keys() == {"zero", "cold", "rl"}
+    assert plan["resources"]["unknown"] == [f"`stage.pairs` (`self_distill`): {WITHOUT}"]
     assert not plan["resources"]["refused"]
     assert plan["findings"] == [RIGHT]
 
@@ -136,15 +140,34 @@ def test_vlaa_is_planned_without_the_network(file: Path, place: Place, tmp_path:
     here = dict.fromkeys(copies, tmp_path / "vlaa") | {"suite.mathvista": place.path / "mathvista"}
     sets = [f"{one}.path={json.dumps(str(path))}" for one, path in here.items()]
     sets += [f"{one}.image_folder={json.dumps(str(tmp_path / 'vlaa' / 'images'))}" for one in copies]
-    plan = look(recipe_file.read(file, ["model.path='pocket:base'", *sets]), None)
+    selected = file.stem == "sft_selected_then_grpo"
+    sets += ["stage.selected.also.path='pocket:teacher'"] if selected else []
+    read = recipe_file.read(file, ["model.path='pocket:base'", *sets])
+    assert read.recipe.suite["mathvista"].config.style.use == read.recipe.answer.use == "tags"
+    plan = look(read, None)
     stages = {one["stage"]: one for one in plan["stages"]}
-    expected = {"warm": 985, "rl": 49} if len(copies) == 2 else {"rl": 49}
-    assert {name: one["steps"] for name, one in stages.items()} == expected
+    warm = {"selected": "", "warm": 190} if selected else {"warm": 985} if len(copies) == 2 else {}
+    assert {name: one["steps"] for name, one in stages.items()} == {**warm, "rl": 49}
     assert stages["rl"]["completions"] == 49 * 512 * 4
+    assert plan["resources"]["unknown"] == ([f"`stage.selected` (`perplexity`): {WITHOUT}"] if selected else [])
     for one in copies:
         said = f"The reward `mixed` of `{one}` asks a teacher for 4 of 9 problems; it was not tried on them."
         assert said in plan["findings"]
     assert plan["findings"][-1].startswith("`mathvista`, `mixed`: tried on ")
+
+
+def test_vlaa_pipeline_is_planned_without_the_network(place: Place, tmp_path: Path, monkeypatch) -> None:
+    """Four writers on servers, and nothing that trains or is measured."""
+    monkeypatch.setenv("WARMRL_HOME", str(tmp_path))
+    path = f"data.train.path={json.dumps(str(place.path / 'geometry3k'))}"
+    read = recipe_file.read(VLAA_FOLDER / "pipeline.toml", ["model.path='pocket:base'", path])
+    writers = stage_config(read.recipe.stage["pipeline"]).teachers()
+    assert list(writers) == ["captioner", "reasoner", "rewriter", "verifier"]
+    plan = look(read, None)
+    (stage,) = plan["stages"]
+    assert (stage["stage"], stage["data"], stage["reused"]) == ("pipeline", "train", False)
+    assert plan["evaluations"] == [] and plan["resources"]["stages"] == {}
+    assert plan["resources"]["unknown"] == [f"`stage.pipeline` (`vlaa`): {WITHOUT}"]
 
 
 @needs_torchvision

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from pydantic import ValidationError
+from warmrl_datasets.config import FilesConfig
 from warmrl_grpo.config import GRPOConfig
 from warmrl_grpo.method import GRPO
 from warmrl_grpo.reference import adapted
+from warmrl_sft.config import SFTConfig
 
 from warmrl.domain.group import Completion, Group
 from warmrl.domain.problem import Problem
@@ -159,6 +161,10 @@ def test_keys_of_older_results_stay():
     assert not later & semantic(GRPOConfig(), registry).keys()
     moved = GRPOConfig(loss="dapo", resample=1, reference_kl=0.1, kl_target=0.1, kl_horizon=9.0, entropy_bonus=0.1)
     assert later - semantic(moved, registry).keys() == {"min_learning_rate"}
+    files = FilesConfig(path="problems.jsonl")
+    assert "weighting" not in semantic(SFTConfig(), registry) and "rejected" not in semantic(files, registry)
+    assert semantic(SFTConfig(weighting="dft"), registry)["weighting"] == "dft"
+    assert semantic(files.model_copy(update={"rejected": "worse"}), registry)["rejected"] == "worse"
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])

@@ -12,7 +12,7 @@ from warmrl.domain.errors import UsageError
 from warmrl.domain.names import CheckpointName
 from warmrl.domain.problem import Problem
 from warmrl.domain.sampler import SamplerConfig
-from warmrl.domain.stages import MethodConfig, StageConfig
+from warmrl.domain.stages import CuratorConfig, MethodConfig, StageConfig
 from warmrl.engine.entries import Entries
 from warmrl.engine.forecast.machines import Machine
 from warmrl.engine.forecast.memory import Lines
@@ -112,6 +112,11 @@ class Resources:
             if self.is_there(name):
                 continue
             choice = recipe.stage[name]
+            if isinstance(choice.config, CuratorConfig):
+                self.unknown.append(
+                    f"`stage.{name}` (`{choice.use}`): what its policies and teachers write and score is not in these "
+                    "figures."
+                )
             model = self.model_of(name, stage_config(choice))
             if model is not None and isinstance(choice.config, MethodConfig):
                 problems, lengths = self.problems(name), self.lengths(name, model)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from warmrl.domain.config import Choice
 from warmrl.domain.errors import UsageError
 from warmrl.domain.metric import Metric
 from warmrl.domain.names import MetricName

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from warmrl.api import CuratorConfig, TeacherChoice
+from warmrl.api import AnswerStyle, CuratorConfig, TeacherChoice
+from warmrl_specs.corruptions import CORRUPTIONS
 
 
 class SelfDistillConfig(CuratorConfig):
@@ -44,6 +45,18 @@ class SelfDistillConfig(CuratorConfig):
     def policies(self) -> dict[str, str]:
         """The policy whose answers are chosen."""
         return {"chosen_from": self.chosen_from}
+
+    def objection(self, style: AnswerStyle[Any]) -> str | None:
+        """An answer style that one of the corruptions leaves well formed."""
+        whole = style.wrap("1 + 1 = 2", "2")
+        kept = [name for name, corrupt in CORRUPTIONS.items() if style.well_formed(corrupt(whole))]
+        if not kept or self.coupled:
+            return None
+        return (
+            "`self_distill` takes think and answer tags from an answer, and in the answer style of this recipe it "
+            f"stays well formed without (`{kept[0]}`). Set `answer.use` to `tags`, or `coupled = true`, which corrupts "
+            "nothing."
+        )
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:

@@ -28,7 +28,6 @@ class SelfDistill(Curator[SelfDistillConfig]):
 
     def curate(self) -> Sequence[Problem]:
         """Every pair: the chosen answer as `solution`, the other as `rejected`, and where each came from."""
-        self.refuse_other_styles()
         stage, config = self.stage, self.config
         rows = {row["source"]: row for row in stage.in_blocks(self.candidates, name="chosen")}
         self.release("chosen_policy")
@@ -45,18 +44,6 @@ class SelfDistill(Curator[SelfDistillConfig]):
         stage.funnel += funnel_of(list(rows.values()))
         self.require(pairs, len({pair.extra["source"] for pair in pairs}))
         return pairs
-
-    def refuse_other_styles(self) -> None:
-        """Refuse an answer style that one of the corruptions leaves well formed. Raises `UsageError`."""
-        style = self.stage.style
-        whole = style.wrap("1 + 1 = 2", "2")
-        kept = [name for name, corrupt in CORRUPTIONS.items() if style.well_formed(corrupt(whole))]
-        if kept and not self.config.coupled:
-            raise UsageError(
-                f"`stage.{self.stage.name}`: `self_distill` takes think and answer tags from an answer, and in the "
-                f"answer style of this recipe it stays well formed without (`{kept[0]}`). Set `answer.use` to `tags`, "
-                "or `coupled = true`, which corrupts nothing."
-            )
 
     @cached_property
     def chosen_policy(self) -> Policy:

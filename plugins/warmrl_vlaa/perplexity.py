@@ -32,6 +32,10 @@ class Perplexity(Curator[PerplexityConfig]):
         taken, scored = len(stage.problems), len(rows)
         dropped = {"no worked answer": taken - scored, f"not among the {config.order}": scored - len(chosen)}
         stage.funnel.append(FunnelStep("perplexity", taken, len(chosen), {k: v for k, v in dropped.items() if v}))
+        if len(chosen) < config.keep:
+            stage.findings.append(
+                f"`{stage.name}` keeps all {len(chosen)} problems that it can score of {config.keep}."
+            )
         if not chosen:
             raise UsageError(
                 f"`stage.{stage.name}`: none of {taken} problems has a worked answer to take the perplexity of; give "

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,8 @@ from warmrl_specs.self_distill import SelfDistill
 from warmrl_teachers.config import ServerConfig
 from warmrl_teachers.server import ServerTeacher
 
-from warmrl.api import Choice, Completion, Group, Message, Problem, Text, UsageError
+from warmrl.api import Choice, Completion, Group, Message, Problem, RecipeError, Text, UsageError
+from warmrl.engine import recipe_file
 from warmrl.engine.randomness import generator
 
 STYLE = Tags(TagsConfig())
@@ -181,10 +183,10 @@ def test_no_pair_says_what_was_lacking(chosen, base, said):
 
 
 def test_other_styles_are_refused():
-    stage = Stage([GOOD], [RAW], style=Boxed(BoxedConfig()))
-    with pytest.raises(UsageError, match="stays well formed without"):
-        curated(stage)
-    assert not stage.drawn  # before anything is sampled
+    specs = Path(__file__).parents[2] / "recipes" / "specs.toml"
+    with pytest.raises(RecipeError, match=r"`stage.pairs`: .* stays well formed without"):  # before `zero` is paid for
+        recipe_file.read(specs, ['answer={use="boxed"}'])
+    recipe_file.read(specs, ['answer={use="boxed"}', "stage.pairs.coupled=true", "stage.pairs.rejected_from='base'"])
     boxed = ["<think> 2 * {n} = {g} </think> \\boxed{{{g}}}"]
     assert len(curated(Stage(boxed, ["\\boxed{{1}}"], style=Boxed(BoxedConfig())), coupled=True)) == 6
 

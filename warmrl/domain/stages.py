@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from warmrl.domain.config import Choice, Config
 from warmrl.domain.handoff import HandoffTable
+
+if TYPE_CHECKING:
+    from warmrl.domain.answer import AnswerStyle
 
 # Fields under this marker never change results, so they are left out of a stage's key.
 NOT_SEMANTIC: dict[str, Any] = {"semantic": False}
@@ -35,6 +38,13 @@ class StageConfig(Config):
         """What it needs of the teacher in each of its fields that chooses one; text of all but `teacher`."""
         chosen = (name for name, value in self if isinstance(value, Choice) and value.kind == "teacher")
         return {name: self.teacher_needs() if name == "teacher" else ("generates",) for name in chosen}
+
+    def objection(self, style: AnswerStyle[Any]) -> str | None:
+        """Why these settings cannot work in the recipe's answer style, a sentence; None when they can.
+
+        Asked before anything is spent.
+        """
+        return None
 
     def policies(self) -> dict[str, str]:
         """The checkpoints (`base`, `stage`, `stage@step`) that it reads beside `policy`, by the field that names one.

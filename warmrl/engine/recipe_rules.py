@@ -24,7 +24,7 @@ def check_references(path: Path, recipe: Recipe, registry: Registry) -> None:
     problems = [*stage_problems(recipe), *eval_problems(recipe), *metric_problems(recipe, registry)]
     problems += [*generalization_problems(recipe), *handoff_problems(recipe, registry)]
     if not problems:
-        problems = [*teacher_problems(recipe)]
+        problems = [*teacher_problems(recipe), *style_problems(recipe, registry)]
     if problems:
         raise RecipeError(f"{path}: " + " ".join(dict.fromkeys(problems)))
 
@@ -139,3 +139,12 @@ def teacher_problems(recipe: Recipe) -> Iterator[str]:
                         f"`stage.{name}.{field}`: `{choice.use}` as set here needs a teacher that gives `{need}`, and "
                         f"`{teacher.use}` gives {gives}; choose another teacher or setting."
                     )
+
+
+def style_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
+    """Stages that cannot work in the recipe's answer style."""
+    style = registry.instance(recipe.answer)
+    for name, choice in recipe.stage.items():
+        objection = stage_config(choice).objection(style)
+        if objection:
+            yield f"`stage.{name}`: {objection}"

@@ -14,8 +14,8 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "specs.toml"
 SMALL = [
     "stage.zero.steps=1", "stage.zero.prompts_per_step=2", "stage.pairs.samples_per_prompt=8", "data.warmup.limit=12",
     "data.train.limit=12", "stage.cold.prompts_per_step=4", "stage.cold.steps=2", "stage.rl.steps=1",
-    "stage.rl.prompts_per_step=2", "eval.at=['cold@1']", "eval.metrics=['format']", "eval.samples=1",
-    "eval.bootstrap=200", "suite.validation.limit=2", "suite.charts.limit=1",
+    "stage.rl.prompts_per_step=2", "eval.at=['base', 'cold@1']", "eval.metrics=['format']", "eval.samples=1",
+    "eval.generalization.metric='format'", "eval.bootstrap=200", "suite.validation.limit=2", "suite.charts.limit=1",
 ]  # fmt: skip
 
 

@@ -242,7 +242,9 @@ def misbehaving(answer):
 
 
 def head(length, status="200 OK"):
-    return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode()
+    """Each connection has one answer: a client that asked again on it would race with its end."""
+    fields = f"Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close"
+    return f"HTTP/1.1 {status}\r\n{fields}\r\n\r\n".encode()
 
 
 def never(connection, ended):

@@ -21,6 +21,11 @@ def functions(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
+@pytest.mark.parametrize("file", sorted(ROOT.glob("tests/**/*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_budget_of_a_test_file(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 400
+
+
 def test_there_is_something_to_check() -> None:
     assert len(SOURCES) > 60
 

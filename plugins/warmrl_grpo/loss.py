@@ -20,11 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-# Log-ratios are clamped to this size before they are exponentiated (EasyR1).
-MAX_LOG_RATIO = 20.0
+from warmrl.engine.api import clipped_loss, ratios
 
 
 def grpo_loss(
@@ -52,13 +50,8 @@ def grpo_loss(
         importance: `[n]` importance weights, held constant; None: all 1.
         lengths: How many of the tokens each completion has, in order, for ratios of sequences; None: of tokens.
     """
-    ratio = ratios(logprob, old_logprob, lengths)
-    objective = torch.minimum(ratio * advantage, ratio.clamp(1 - clip_low, 1 + clip_high) * advantage)
-    if dual_clip:
-        objective = torch.where(advantage < 0, torch.maximum(objective, dual_clip * advantage), objective)
-    if importance is not None:
-        objective = importance * objective
-    return -(weight * objective).sum()
+    how = {"clip_low": clip_low, "clip_high": clip_high, "dual_clip": dual_clip}
+    return clipped_loss(ratios(logprob, old_logprob, lengths), advantage, weight, importance=importance, **how)
 
 
 def cispo_loss(
@@ -77,15 +70,6 @@ def cispo_loss(
     if importance is not None:
         objective = importance * objective
     return -(weight * objective).sum()
-
-
-def ratios(logprob: Tensor, old_logprob: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
-    """`[n]` each token's ratio, or with `lengths` the geometric mean of the ratios of its completion."""
-    log_ratio = logprob - old_logprob
-    if lengths is not None:
-        means = torch.stack([part.mean() for part in log_ratio.split(list(lengths))])
-        log_ratio = means.repeat_interleave(torch.tensor(lengths, device=means.device))
-    return torch.exp(log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
 
 
 def clipped(ratio: Tensor, advantage: Tensor | None, *, clip_low: float, clip_high: float) -> Tensor:

@@ -17,10 +17,11 @@ from warmrl.engine.api import (
     TokenLoss,
     group_advantages,
     importance_weights,
+    ratios,
     score_tokens,
 )  # fmt: skip
 from warmrl_grpo.config import GRPOConfig
-from warmrl_grpo.loss import cispo_loss, clipped, grpo_loss, ratios
+from warmrl_grpo.loss import cispo_loss, clipped, grpo_loss
 from warmrl_grpo.reference import adapted, k3
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from warmrl_grpo.loss import MAX_LOG_RATIO
+from warmrl.engine.api import MAX_LOG_RATIO
 
 # The error that the controller reacts to is at most this share of the target.
 MAX_ERROR = 0.2

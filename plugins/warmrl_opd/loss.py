@@ -16,11 +16,7 @@ the teacher wrote, its forward KL by the tokens it sampled is
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-
-# Log-ratios are clamped to this size before they are exponentiated (verl).
-MAX_LOG_RATIO = 20.0
 
 
 def teacher_advantage(
@@ -37,34 +33,6 @@ def teacher_advantage(
     if floor is not None:
         teacher_logprob, old_logprob = teacher_logprob.clamp(min=floor), old_logprob.clamp(min=floor)
     return (teacher_logprob - old_logprob).clamp(-clamp, clamp).detach()
-
-
-def policy_gradient_loss(
-    logprob: Tensor,
-    old_logprob: Tensor,
-    advantage: Tensor,
-    weight: Tensor,
-    *,
-    clip_low: float,
-    clip_high: float,
-    importance: Tensor | None = None,
-) -> Tensor:
-    """The clipped loss summed over tokens.
-
-    Args:
-        logprob: `[n]` log-probability of each sampled token under the student.
-        old_logprob: `[n]` the same under the student that sampled it.
-        advantage: `[n]` its advantage.
-        weight: `[n]` weight of each token; weights sum to 1 over an update.
-        clip_low: The ratio is clipped from below at 1 - clip_low.
-        clip_high: The ratio is clipped from above at 1 + clip_high.
-        importance: `[n]` importance weights, held constant; None: all 1.
-    """
-    ratio = torch.exp((logprob - old_logprob).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
-    objective = torch.minimum(ratio * advantage, ratio.clamp(1 - clip_low, 1 + clip_high) * advantage)
-    if importance is not None:
-        objective = importance * objective
-    return -(weight * objective).sum()
 
 
 def sampled_forward_loss(logprob: Tensor, teacher_logprob: Tensor, weight: Tensor) -> Tensor:

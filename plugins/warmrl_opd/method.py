@@ -8,9 +8,19 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from warmrl.api import Group, Method
-from warmrl.engine.api import Divergence, HeadOutput, Row, TokenLoss, TopK, asked, importance_weights
+from warmrl.engine.api import (
+    Divergence,
+    HeadOutput,
+    Row,
+    TokenLoss,
+    TopK,
+    asked,
+    clipped_loss,
+    importance_weights,
+    ratios,
+)
 from warmrl_opd.config import DistillationConfig, OPDConfig
-from warmrl_opd.loss import policy_gradient_loss, sampled_forward_loss, teacher_advantage
+from warmrl_opd.loss import sampled_forward_loss, teacher_advantage
 
 C = TypeVar("C", bound=DistillationConfig)
 D = TypeVar("D", bound=OPDConfig)
@@ -73,7 +83,7 @@ class Distillation(Method[C], Generic[C]):
         if config.importance == "truncated" and "sampler_logprob" in batch.columns:
             importance = importance_weights(old, batch.columns["sampler_logprob"][rows], cap=config.importance_cap)
         clips = {"clip_low": config.clip_low, "clip_high": config.clip_high}
-        return policy_gradient_loss(logprob, old, advantage, weight, importance=importance, **clips)
+        return clipped_loss(ratios(logprob, old), advantage, weight, importance=importance, **clips)
 
     def token_metrics(self, batch: Row, output: HeadOutput) -> dict[str, float]:
         """In the sampled form the log-ratio of the sampled tokens; with top-k the teacher's mass on the k (coverage)

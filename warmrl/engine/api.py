@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from warmrl.engine.grading_pool import GradingPool, Outcome
     from warmrl.engine.importance import importance_weights
     from warmrl.engine.keys import semantic
+    from warmrl.engine.objective import MAX_LOG_RATIO, clipped_loss, ratios
     from warmrl.engine.passes import hidden_states, score_tokens
     from warmrl.engine.policy import Policy
     from warmrl.engine.randomness import generator, seed_of
@@ -36,6 +37,9 @@ _WHERE = {
     "TokenLoss": "warmrl.packed.head",
     "TopK": "warmrl.packed.head",
     "asked": "warmrl.engine.suites",
+    "MAX_LOG_RATIO": "warmrl.engine.objective",
+    "clipped_loss": "warmrl.engine.objective",
+    "ratios": "warmrl.engine.objective",
     "collision": "warmrl.stats.estimators",
     "distinct_at_k": "warmrl.stats.estimators",
     "generator": "warmrl.engine.randomness",
@@ -56,6 +60,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "MAX_LOG_RATIO",
     "Cache",
     "Divergence",
     "GradingPool",
@@ -68,6 +73,7 @@ __all__ = [
     "TokenLoss",
     "TopK",
     "asked",
+    "clipped_loss",
     "collision",
     "distinct_at_k",
     "generator",
@@ -81,6 +87,7 @@ __all__ = [
     "pass_hat_k",
     "plugin_entropy_biased",
     "product",
+    "ratios",
     "score_tokens",
     "seed_of",
     "semantic",

@@ -18,8 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Log-ratios are clamped to this size before they are exponentiated, as in the losses.
-MAX_LOG_RATIO = 20.0
+from warmrl.engine.objective import MAX_LOG_RATIO
 
 
 def importance_weights(

@@ -15,7 +15,7 @@ from warmrl.engine.recipe_rules import stage_order
 from warmrl.engine.recipe_schema import schema
 
 ROOT = Path(__file__).parent.parent.parent
-RECIPES = sorted(file for file in (ROOT / "recipes").rglob("*.toml") if file.parent.name != "base")
+RECIPES = sorted(file for file in (ROOT / "recipes").rglob("*.toml") if file.parent.name not in ("base", "study"))
 POCKET = [*sorted((ROOT / "recipes").glob("*_then_grpo.toml")), ROOT / "recipes" / "grpo_only.toml"]
 REAL = sorted((ROOT / "recipes" / "geometry3k").glob("*_then_grpo.toml"))
 SIBLINGS = [(first, file) for first, *others in (POCKET, REAL) for file in others]

@@ -77,6 +77,20 @@ class EvalTable(Config):
     """The Generalization Factor at every evaluated checkpoint of the stages that train, in the report."""
 
 
+class ProbeTable(Config):
+    """One probe set and one estimator, at every point of a run: the base, along every training stage, at its end."""
+
+    on: Name
+    """The problems: a `[suite.*]` table, or a `[data.*]` table that nothing trains on. Where it is a suite with a
+    `limit` (problems are the first of it), its answers at evaluated checkpoints serve both."""
+    points: Annotated[int, Field(ge=1)] = 8
+    """Points along each training stage, evenly spaced, its end the last. The policy of each is kept."""
+    metrics: Annotated[list[str], Field(min_length=1)] = ["entropy", "pass@1"]
+    """Metrics, in the one spelling."""
+    samples: Annotated[int, Field(ge=1)] = 4
+    """Sampled answers per problem."""
+
+
 class LaunchTable(Config):
     """How a run is spread over processes; never changes what is computed."""
 
@@ -114,4 +128,6 @@ class Recipe(Config):
     second_opinion: RewardChoice | None = Field(default={"use": "geo3k_easyr1"}, validate_default=True)
     """Another grader: how often its verdict differs is reported with every evaluation."""
     eval: EvalTable = EvalTable()
+    probe: ProbeTable | None = None
+    """What is measured along the way; no part of what identifies a result."""
     launch: Annotated[LaunchTable, Field(json_schema_extra=NOT_SEMANTIC)] = LaunchTable()

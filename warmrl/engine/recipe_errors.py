@@ -53,9 +53,11 @@ PEER_WORDS = {
 }
 
 
-def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> str:
-    """One paragraph for every problem of a recipe that failed validation."""
-    lines = list(dict.fromkeys(sentences(error.errors(include_url=False), (), [*model.model_fields, "extends"], model)))
+def explain(path: Path, error: ValidationError, model: type[BaseModel], at: str | None = None) -> str:
+    """One paragraph for every problem of a recipe (or of its table `at`) that failed validation."""
+    where, extra = ((at,), ()) if at else ((), ("extends",))
+    errors = error.errors(include_url=False)
+    lines = list(dict.fromkeys(sentences(errors, where, [*model.model_fields, *extra], model)))
     head = f"{path}: " if len(lines) == 1 else f"{path} has {len(lines)} problems: "
     return head + " ".join(lines)
 
@@ -103,7 +105,7 @@ def keys_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
         field = getattr(here, "model_fields", {}).get(part)
         here = field.annotation if field else None
     fields = list(getattr(here, "model_fields", {}))
-    return [*fields, "extends"] if here is model else fields
+    return [*fields, "extends"] if here is model and "version" in fields else fields
 
 
 def dotted(where: Sequence[str | int]) -> str:

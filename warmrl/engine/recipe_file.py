@@ -20,6 +20,8 @@ from warmrl.plugin.registry import Registry
 
 # Tables of named tables whose entries may leave `use` to their own name.
 NAMED = ("data", "reward", "stage", "suite")
+# Tables that make a recipe a study (`engine/study_file.py`).
+STUDY = ("study", "arm")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ def read(path: Path, sets: Sequence[str] = ()) -> RecipeFile:
     text, table = merged(path)
     for assignment in sets:
         assign(table, assignment)
+    if any(key in table for key in STUDY):
+        raise RecipeError(f"{path} is a study: it has arms, and this takes the recipe of one run.")
     return validated(path, text, table)
 
 

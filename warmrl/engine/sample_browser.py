@@ -1,4 +1,4 @@
-"""The sample browser of a study: what every run answered to every problem, as files for a page opened from disk. No torch.
+"""The sample browser of a study: what every run answered to every problem, for a page opened from disk. No torch.
 
 Such a page may load scripts and may not fetch, so each file is one call. `browser/index.js` has what filters need:
 `warmrlBrowser.index({arms, seeds, shown, chunks, columns, suites, problems})`, where a column is `[arm, seed, point,
@@ -164,8 +164,7 @@ class Writer:
         """A suite with its problems; None where its data is not here any more."""
         file = next(file for file in self.study.recipes.values() if name in file.recipe.suite)
         try:
-            suite = Entries(file, Path()).suite(name)
-            return suite if suite.problems else None
+            return Entries(file, Path()).suite(name)
         except WarmrlError:
             return None
 
@@ -176,12 +175,12 @@ class Writer:
         wanted: dict[str, set[tuple[str, int]]] = {}
         for row in (row for own in kept.values() for row in own):
             wanted.setdefault(row["sampling"], set()).add((row["problem"], row["index"]))
-        pieces = self.pieces(column) if wanted else None
+        pieces, prompts = self.pieces(column) if wanted else None, suite.prompts if suite else None
         known = {
             (sampling, *cell): tokens
             for sampling, cells in wanted.items()
             if pieces is not None and sampling in column.stored
-            for cell, tokens in kept_tokens(column.stored[sampling], cells, suite and suite.prompts).items()
+            for cell, tokens in kept_tokens(column.stored[sampling], cells, prompts).items()
         }
         out = {}
         for problem, own in found.items():

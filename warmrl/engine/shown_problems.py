@@ -1,4 +1,4 @@
-"""Problems as the sample browser shows them: the prompt's parts in order, its images small and written into the file."""
+"""Problems as the sample browser shows them: the prompt's parts in order, its images small and in the file."""
 
 from __future__ import annotations
 

@@ -54,13 +54,14 @@ def show_rows(rows: Sequence[Row]) -> None:
     from rich.text import Text
 
     from warmrl.cli.watch_view import shown, state_text
+    from warmrl.engine.run_place import home
 
     table = Table("run", "recipe", "state", "started", "ended", "result", "size", "shared")
     for one in rows:
         when = ((text or "").replace("T", " ")[:16] for text in (one.started, one.ended))
         shared = f"{one.shared_bytes / MIB:.1f} MiB with {', '.join(one.shared_with)}" if one.shared_with else ""
         cells = (
-            shown(one.folder),
+            shown(one.folder.relative_to(home())),
             shown(one.name),
             None,
             *when,

@@ -6,8 +6,9 @@ import json
 import select
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,15 +44,13 @@ def watch(
         print(json.dumps(described(found)))  # noqa: T201
         return
     console = Console()
-    try:
-        if once:
-            show_once(console, found)
-        elif console.is_terminal:
-            follow(console, found)
-        else:
+    if once:
+        show_once(console, found)
+    elif console.is_terminal:
+        follow(console, found)
+    else:
+        with suppress(KeyboardInterrupt):
             follow_plainly(found)
-    except KeyboardInterrupt:
-        pass
 
 
 def show_once(console: Any, found: Run | Study) -> None:
@@ -66,22 +65,32 @@ def follow(console: Any, found: Run | Study) -> None:
     from rich.live import Live
 
     from warmrl.cli.watch_view import view
-    from warmrl.engine.following_study import Study
 
-    chosen, over = 0, False
-    with keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
-        while not over:
-            live.update(view(found, console.width, console.height, chosen), refresh=True)
-            over = found.state not in GOING_ON
-            until = time.monotonic() + LOOKS
-            while not over and time.monotonic() < until:
-                key = pressed(KEYS)
-                over = key == "q"
-                if key in ("n", "p") and isinstance(found, Study):
-                    chosen += 1 if key == "n" else -1
-                    break
+    looking = Looking()
+    with suppress(KeyboardInterrupt), keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(view(found, console.width, console.height, looking.chosen), refresh=True)
+            if found.state not in GOING_ON or looking.over(pressed):
+                break
             found.poll()
-    console.print(view(found, console.width, max(console.height - 1, 1), chosen))
+    console.print(view(found, console.width, max(console.height - 1, 1), looking.chosen))
+
+
+@dataclass
+class Looking:
+    """What somebody who looks on has chosen with keys."""
+
+    chosen: int = 0
+
+    def over(self, pressed: Callable[[float], str]) -> bool:
+        """Wait for the next look, or less when a key chooses another cell; whether `q` was pressed."""
+        until = time.monotonic() + LOOKS
+        while time.monotonic() < until:
+            key = pressed(KEYS)
+            if key in ("q", "n", "p"):
+                self.chosen += {"n": 1, "p": -1, "q": 0}[key]
+                return key == "q"
+        return False
 
 
 GOING_ON = ("running", "silent")

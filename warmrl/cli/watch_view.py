@@ -21,8 +21,8 @@ STATES = {"running": "cyan", "finished": "green", "waiting": "dim", "failed": "r
 POINTS = 500
 # Two charts stand side by side from this width on, three from the next.
 TWO, THREE = 52, 78
-SHORT = 30
-"""Lines of a terminal that is called short: one line an example, small charts."""
+# Lines for the examples of a step, at least, and of a chart, at most.
+EXAMPLES, TALLEST = 10, 10
 BAR = 20
 
 
@@ -166,9 +166,10 @@ def columns_for(width: int) -> int:
 
 
 def chart_height(height: int, used: int, count: int, width: int) -> int:
-    """Lines of each chart, so that about half of what is left stays for text."""
+    """Lines of each chart, so that there is room for a few examples below."""
     rows = -(-count // columns_for(width))
-    return max(min((height - used) // 2 // rows - 1, 10), 2 if height - used > 3 * rows else 0) if rows else 0
+    room = height - used - max(EXAMPLES, height // 3)
+    return max(min(room // rows - 1, TALLEST), 2 if height - used > 3 * rows else 0) if rows else 0
 
 
 def thinned(curve: Curve) -> Curve:
@@ -243,7 +244,7 @@ def example(one: Mapping[str, Any], width: int, room: int) -> list[Text]:
 
 
 def extremes(run: Run) -> list[dict[str, Any]]:
-    """The best, worst and a truncated completion of the newest step; where nothing is rewarded, any one of it.
+    """The best, worst and a truncated completion of the newest step; where nothing is rewarded, any two of it.
 
     Each has `what`, `step`, `problem`, `gold`, `text`, `reward` (None without rewards) and `finish`.
     """
@@ -252,10 +253,12 @@ def extremes(run: Run) -> list[dict[str, Any]]:
     every = list(completions(rows, rewarded))
     if not every:
         return []
-    best = max(every, key=lambda one: one["reward"]) if rewarded else every[0]
-    picked = [{"what": "best" if rewarded else "one", **best}]
     if rewarded:
-        picked.append({"what": "worst", **min(every, key=lambda one: one["reward"])})
+        best, worst = (side(every, key=lambda one: one["reward"]) for side in (max, min))
+        picked = [{"what": "best", **best}, {"what": "worst", **worst}]
+    else:
+        firsts = {one["problem"]: one for one in reversed(every)}
+        picked = [{"what": "one", **one} for one in [*firsts.values()][::-1][:2]]
     cut = next((one for one in every if one["finish"] == "length"), None)
     return picked + ([{"what": "truncated", **cut}] if cut else [])
 

@@ -111,6 +111,11 @@ def runs_in(homes: Sequence[Path], ignore_damaged: bool) -> list[Known]:
     return found
 
 
+def references_now(homes: Sequence[Path], ignore_damaged: bool) -> References:
+    """What the runs of some homes refer to at this moment."""
+    return References.of(runs_in(homes, ignore_damaged))
+
+
 def loose(store: Path, found: References, older_than: float, *, policies: bool) -> list[Loose]:
     """Entries that nothing refers to (with `policies`, such policies of the others), unchanged for so many seconds."""
     out = []
@@ -135,7 +140,7 @@ def remove(one: Loose, homes: Sequence[Path], ignore_damaged: bool) -> str:
     except Timeout:
         return "a run is at work on it"
     try:
-        found = References.of(runs_in(homes, ignore_damaged))
+        found = references_now(homes, ignore_damaged)
         if found.needs(one.folder) if one.policy else one.folder.resolve() in found.entries:
             return "a run that began meanwhile refers to it"
         aside = one.entry.with_name(f"{PRUNED}{one.folder.name}-{os.getpid()}")

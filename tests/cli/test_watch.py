@@ -81,7 +81,7 @@ def test_a_study_shows_every_cell(home: Path) -> None:
     endpoint = {"checkpoint": "rl", "suite": "validation", "metric": "accuracy", "value": 0.625}
     made.write(folder / "none/seed-1/report.json", {"endpoints": [endpoint]})
     text = "\n".join(drawn(opened(folder, "study"), 100, 30))
-    assert "seed 1" in text and "seed 2" in text and "✓ accuracy 0.625" in text and "■ rl 4/40" in text
+    assert "seed 1" in text and "seed 2" in text and "✓ 0.625" in text and "accuracy" in text and "■ rl 4/40" in text
     assert "4 cells: 1 finished, 1 running, 2 waiting" in text and "reward 0.4" in text
 
 

@@ -59,6 +59,11 @@ def test_of_a_long_journal_only_the_end_is_read(tmp_path: Path) -> None:
     made.add(file, *({"step": step} for step in range(1000)))
     rows = JournalTail(file, most=200).more()[1]
     assert rows[-1] == {"step": 999} and 10 < len(rows) < 20
+    curve = JournalTail(file, thin=100)
+    steps = [row["step"] for row in curve.more()[1]]
+    assert steps == [*range(0, 999, 10), 999], "and for a curve, every so manieth row"
+    made.add(file, {"step": 1000})
+    assert curve.more() == (False, [{"step": 1000}])
 
 
 def test_a_run_at_work(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ COLOURS = ("cyan", "magenta", "yellow", "green", "red", "blue", "bright_cyan", "
            "bright_green", "bright_red", "bright_blue")  # fmt: skip
 STATES = {"running": "cyan", "finished": "green", "waiting": "dim", "failed": "red", "died": "red", "silent": "yellow"}
 # Points of a curve that are drawn: more than a wide terminal has columns of dots.
-POINTS = 500
+POINTS = 250
 # Two charts stand side by side from this width on, three from the next.
 TWO, THREE = 52, 78
 # Lines for the examples of a step, at least, and of a chart, at most.
@@ -185,7 +185,11 @@ def cells_table(study: Study, colours: Mapping[int, str], width: int) -> list[Te
     cells = {(one.arm, one.seed): one for one in study.cells}
     first = min(max((len(arm) for arm in arms), default=0) + 1, 20)
     wide = max(min((width - first) // max(len(seeds), 1), 22), 8)
-    lines = [Text(" " * first).append("".join(f"{f'seed {seed}':<{wide}}" for seed in seeds), "dim")]
+    reached = (best for one in study.cells if one.state == "finished" and (best := one.run.headline()))
+    metric = next((shown(best["metric"]) for best in reached), "")
+    lines = [
+        Text(f"{metric:<{first}}"[:first], "dim").append("".join(f"{f'seed {seed}':<{wide}}" for seed in seeds), "dim")
+    ]
     for arm in arms:
         line = Text(shown(arm))
         line.truncate(first - 1, overflow="ellipsis")
@@ -203,12 +207,14 @@ def cells_table(study: Study, colours: Mapping[int, str], width: int) -> list[Te
 def cell_text(cell: Cell, colours: Mapping[int, str]) -> Text:
     """One cell of the table."""
     state, stage = cell.state, cell.run.stage
+    curve = Text("■ ", colours[id(cell)]) if id(cell) in colours else Text()
     if state == "running" and stage is not None:
-        what = steps_of(stage) if stage.state == "running" else "evaluating"
-        return Text.assemble(("■ ", colours.get(id(cell), "")), f"{shown(stage.name)} {what}")
+        return curve.append(
+            f"{shown(stage.name)} {steps_of(stage) if stage.state == 'running' else 'evaluating'}", "none"
+        )
     if state == "finished" and (best := cell.run.headline()) is not None:
-        return Text.assemble(("✓ ", "green"), f"{shown(best['metric'])} {best['value']:.3f}")
-    return state_text(state)
+        return Text.assemble(("✓ ", "green"), f"{best['value']:.3f}")
+    return curve.append_text(state_text(state))
 
 
 def errors(study: Study) -> list[Text]:

@@ -26,6 +26,8 @@ SILENT_STEPS, SILENT_SECONDS = 20, 600.0
 RECENT = 20
 # Bytes at the end of journals of which only the newest rows are shown.
 LAST_ROWS, LAST_STEP = 2**15, 2**20
+# Rows of a long journal that are read at first, evenly spaced: more than a terminal can show.
+CURVE_POINTS = 1000
 # Columns of a row of timings that are no seconds.
 NO_SECONDS = {"stage", "step", "steps", "rows_recomputed", "tokens_per_second"}
 # Where a data set alone is trained on, its entropy stands for the policy's.
@@ -55,7 +57,7 @@ class Journals:
     rollouts: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._metrics = JournalTail(self.folder / "metrics.jsonl")
+        self._metrics = JournalTail(self.folder / "metrics.jsonl", thin=CURVE_POINTS)
         self._timings = JournalTail(self.folder / "timings.jsonl", LAST_ROWS)
         self._rollouts = JournalTail(self.folder / "rollouts.jsonl", LAST_STEP)
         self.seconds: deque[float] = deque(maxlen=RECENT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ EDGE = 64
 class JournalTail:
     """The whole rows that were added to a journal since the last look; a torn last line waits for its end.
 
-    With `most`, a first look reads only about so many bytes at the end.
+    With `most`, a first look reads only about so many bytes at the end. With `thin`, of more new rows than that it is
+    every so manieth that is read, and the last: enough for a curve, and quick.
     """
 
     file: Path
     most: int | None = None
+    thin: int | None = None
     _at: int = 0
     _edge: bytes = b""
     _seen: tuple[int, int, int] | None = None
@@ -44,7 +47,9 @@ class JournalTail:
         start -= len(text)
         first, end = text.find(b"\n") + 1 if skipped else 0, text.rfind(b"\n") + 1
         self._seen, self._at, self._edge = seen, start + end, text[:end][-EDGE:] or self._edge
-        return again, rows_of(text[first:end])
+        lines = text[first:end].splitlines()
+        stride = -(-len(lines) // self.thin) if self.thin and lines else 1
+        return again, rows_of([*lines[:-1:stride], *lines[-1:]])
 
     def _continues(self, stream: Any, size: int) -> bool:
         """Whether what comes before the place that was read to is still the same."""
@@ -60,12 +65,12 @@ class JournalTail:
         return was
 
 
-def rows_of(text: bytes) -> list[dict[str, Any]]:
+def rows_of(lines: Iterable[bytes]) -> list[dict[str, Any]]:
     """The rows of whole lines; a line that is no row is left out."""
     out = []
-    for line in text.split(b"\n"):
+    for line in lines:
         try:
-            row = json.loads(line) if line else None
+            row = json.loads(line)
         except ValueError:
             continue
         if isinstance(row, dict):

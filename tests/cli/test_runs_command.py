@@ -51,7 +51,7 @@ def listed(home: Path) -> Path:
         {"checkpoint": at, "suite": "v", "metric": "accuracy", "value": v} for at, v in (("base", 0.1), ("rl", 0.7))
     ]
     made.write(one / "report.json", {"endpoints": endpoints})
-    made.run(home, "two", {"warm": "shared"}, "stopped")
+    made.run(home, "two", {"warm": "shared"}, "stopped", name="a-recipe")
     folder = made.study(home, [("sft", 1, "finished"), ("opd", 1, "failed")], "failed")
     made.run(home, "many/sft/seed-1", {"rl": "cell-1"})
     made.run(home, "many/opd/seed-1", {"rl": "cell-2"}, "running", process={"host": "x", "pid": 1, "since": "2020"})

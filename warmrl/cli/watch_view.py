@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from rich.cells import chop_cells
@@ -53,7 +54,7 @@ def study_lines(study: Study, width: int, height: int, chosen: int) -> list[Text
     title.append(f"  {len(study.cells)} cells: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     running = study.running
     colours = {id(one): COLOURS[number % len(COLOURS)] for number, one in enumerate(running)}
-    lines = [title, *ending_lines(study), *cells_table(study, colours, width), *errors(study)]
+    lines = [title, *ending_lines(study, width), *cells_table(study, colours, width), *errors(study)]
     drawn: dict[str, dict[str, Curve]] = {}
     for one in running:
         for name, curve in (one.run.journals.curves if one.run.journals else {}).items():
@@ -75,7 +76,7 @@ def header(run: Run, width: int) -> list[Text]:
         mark = {"done": "✓ ", "reused": "✓ ", "running": "▶ ", "waiting": "· "}[stage.state]
         title.append(" → " if number else "").append(mark + shown(stage.name), STAGE_STYLES[stage.state])
     lines = [title, progress(run, bar=BAR if width >= THREE else 0)]
-    return lines + ending_lines(run)
+    return lines + ending_lines(run, width)
 
 
 STAGE_STYLES = {"done": "green", "reused": "green", "running": "bold cyan", "waiting": "dim"}
@@ -120,9 +121,9 @@ def state_text(state: str) -> Text:
     return Text(shown(state), STATES.get(state, "red"))
 
 
-def ending_lines(found: Run | Study) -> list[Text]:
+def ending_lines(found: Run | Study, width: int) -> list[Text]:
     """How it ended, where it has."""
-    return [Text(sentence, "yellow")] if (sentence := ending(found)) else []
+    return [Text(line, "yellow") for line in wrap(ending(found), max(width, 1))]
 
 
 def ending(found: Run | Study) -> str:
@@ -183,10 +184,10 @@ def cells_table(study: Study, colours: Mapping[int, str], width: int) -> list[Te
     arms = list(dict.fromkeys(one.arm for one in study.cells))
     seeds = list(dict.fromkeys(one.seed for one in study.cells))
     cells = {(one.arm, one.seed): one for one in study.cells}
-    first = min(max((len(arm) for arm in arms), default=0) + 1, 20)
-    wide = max(min((width - first) // max(len(seeds), 1), 22), 8)
     reached = (best for one in study.cells if one.state == "finished" and (best := one.run.headline()))
     metric = next((shown(best["metric"]) for best in reached), "")
+    first = min(max(len(one) for one in (*arms, metric)) + 1, 20)
+    wide = max(min((width - first) // max(len(seeds), 1), 22), 8)
     lines = [
         Text(f"{metric:<{first}}"[:first], "dim").append("".join(f"{f'seed {seed}':<{wide}}" for seed in seeds), "dim")
     ]

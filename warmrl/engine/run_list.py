@@ -57,7 +57,7 @@ def rows_of(known: Sequence[Known]) -> list[Row]:
         for entry in one.stores() if one.kind != "study" else ():
             users.setdefault(entry, set()).add(one.folder)
     sizes = {entry: size(entry) for entry in users}
-    names = {one.folder: str(one.about["name"]) for one in there}
+    names = {one.folder: (one.study or one.folder).name for one in there}  # a cell is named by its study
     return [with_sizes(row(one), there, users, sizes, names) for one in there]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from warmrl import __version__
-from warmrl.cli import compare, data, doctor, evaluate, export, plan, plugin, recipe, report, reward, run, runs
+from warmrl.cli import compare, data, doctor, evaluate, export, plan, plugin, recipe, report, reward, run, runs, watch
 from warmrl.domain.errors import WarmrlError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("watch")(watch.watch)
 app.command("plan")(plan.plan)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)

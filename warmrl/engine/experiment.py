@@ -155,6 +155,7 @@ class Experiment:
                 self.reused.append(name)
             else:
                 self.progress.say(f"Stage `{name}` runs: {self.folder.reason(self.entries, name, why)}.")
+                self.doing(folder, stage=name)
                 self.workshop.stage(name, folder)
                 self.done.append(name)
         if is_first():
@@ -174,6 +175,7 @@ class Experiment:
                 self.losses(checkpoint, rule.on)
         record = self.agree(self.folder.choose(self.entries, name) if is_first() else None)
         self.entries.settle(name, record["chosen"])
+        self.doing()  # what comes after has other entries now
         if record["chosen"] is None:
             if is_first():
                 self.folder.report(self.entries, self.evaluated, "stopped")
@@ -223,6 +225,13 @@ class Experiment:
             file = draws.folder / DESCRIPTION
             known = json.loads(file.read_text()) if file.exists() else {}
             write_json(file, self.entries.sampling(checkpoint, suite, draws) | {"versions": versions(known)})
+            wanted = len(self.entries.suite(suite).problems) * draws.count
+            self.doing(draws.folder, checkpoint=checkpoint, suite=suite, kind=draws.kind, answers=wanted)
+
+    def doing(self, folder: Path | None = None, **what: Any) -> None:
+        """Let who looks on know what is being made, and where."""
+        if is_first():
+            self.folder.doing(self.entries, folder, **what)
 
     def grade(self, checkpoint: str, suite: Suite, draws: Draws) -> None:
         """Judge the answers that a grader of the suite has not judged: each process its share."""
@@ -265,4 +274,7 @@ class Experiment:
                     ) from None
                 if not said:
                     self.progress.say("Another run is making what comes next; waiting for it.")
+                    self.doing(waiting=True)
                 said = True
+        if said:
+            self.doing()

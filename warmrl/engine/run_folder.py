@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from warmrl.engine.handoff import HANDOFF, candidates, choice, keep_choice, loss
 from warmrl.engine.journal import Journal
 from warmrl.engine.launch import local_processes
 from warmrl.engine.run_place import RUN_FILE, known_run
+from warmrl.engine.run_process import moment, this_process
 from warmrl.engine.samples import DESCRIPTION, Draws
 from warmrl.engine.scores import record, rows
 from warmrl.engine.storage import write_json, write_text
@@ -39,10 +40,16 @@ class RunFolder:
 
     path: Path
     tracker: Any = None
+    whose: dict[str, Any] = field(default_factory=dict)
+    """When the run was first started, and the process that is at it; empty where this is no run of a recipe."""
+    now: dict[str, Any] = field(default_factory=dict)
+    """What is being made, for who looks on."""
 
     def begin(self, entries: Entries) -> None:
         """Write the recipe as it is, resolved, and the environment."""
-        self.before = known_run(self.path).get("stages", {})
+        known = known_run(self.path)
+        self.before = known.get("stages", {})
+        self.whose = {"started": known.get("started") or moment(), "process": this_process()}
         self.record(entries, "running", self.before)
         file = entries.file.path
         if file.resolve() != (self.path / RESOLVED).resolve():  # `warmrl eval` reads it there
@@ -61,7 +68,14 @@ class RunFolder:
         """Write `run.json`: how far the run is, and every store entry that is its own (`warmrl runs prune` asks)."""
         own = [os.path.relpath(folder, self.path) for folder in entries.folders()]
         about = {"name": entries.file.recipe.name, "state": state, "stages": stages, "entries": own}
-        write_json(self.path / RUN_FILE, about)
+        clocks = {"now": self.now} if state == "running" else {"ended": moment()}
+        write_json(self.path / RUN_FILE, about | {"order": entries.order()} | self.whose | clocks)
+
+    def doing(self, entries: Entries, folder: Path | None = None, **what: Any) -> None:
+        """Write down what is being made, and in which entry of the store (`warmrl watch` looks there)."""
+        if self.whose:
+            self.now = what | ({"store": os.path.relpath(folder, self.path)} if folder else {})
+            self.record(entries, "running", {**self.before, **self.stages})
 
     def describe(self, entries: Entries) -> dict[str, Any]:
         """What observers are told."""
@@ -86,6 +100,7 @@ class RunFolder:
         self.stages[stage] = {"key": entries.stage_key(stage), "store": store, "reused": reused}
         if entries.rule(stage):
             self.stages[stage]["hands_on"] = None
+        self.now = {}
         link = self.path / "stages" / stage
         link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)

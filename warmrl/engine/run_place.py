@@ -10,6 +10,7 @@ from typing import Any
 from warmrl.domain.errors import UsageError
 
 RUN_FILE = "run.json"
+STUDY_FILE = "study.json"
 
 
 def home() -> Path:
@@ -46,9 +47,14 @@ def claim(folder: Path, name: str) -> None:
         )
 
 
+def run_files() -> list[Path]:
+    """Every `run.json` of the default folder: of runs, of evaluations and comparisons, and of the cells of studies."""
+    return sorted(home().glob(f"*/{RUN_FILE}")) + sorted(home().glob(f"*/*/seed-*/{RUN_FILE}"))
+
+
 def newest_run() -> Path:
-    """The run of the default folder that finished last. Raises `UsageError` when there is none."""
-    known = {file: known_run(file.parent) for file in home().glob("*/run.json")}
+    """The run of the default folder (or cell of a study) that finished last. Raises `UsageError` when there is none."""
+    known = {file: known_run(file.parent) for file in run_files()}
     runs = [file for file, one in known.items() if one.get("state") == "finished" and "targets" not in one]
     if not runs:
         raise UsageError(f"{home()} holds no finished run; give a run folder, or set WARMRL_HOME.")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from warmrl.domain.method import Method
     from warmrl.engine.stage import Stage
 
-# Groups of each step whose text is kept in `rollouts.jsonl`; the ledger names all of them.
+# Groups of each step whose text is kept in `rollouts.jsonl`, besides its extremes; the ledger names all of them.
 ROLLOUTS_KEPT = 4
 
 
@@ -257,10 +257,20 @@ def write_samples(stage: Stage, step: int, groups: Sequence[Group], left_out: Se
     """
     row = {"step": step, "samples": named(groups)}
     stage.ledger.append(row | ({"left_out": named(left_out)} if left_out else {}))
-    for group in groups[:ROLLOUTS_KEPT]:
+    for group in shown(groups):
         texts = [{"text": c.text, "reward": c.reward, "finish": c.finish} for c in group.completions]
         kept = {"step": step, "problem": group.problem.id, "gold": group.problem.gold, "completions": texts}
         stage.rollouts.append(kept)
+
+
+def shown(groups: Sequence[Group]) -> list[Group]:
+    """The groups whose texts are kept: the first few, and those with the best, the worst and a truncated completion."""
+    rewards = [[one.reward for one in group.completions] for group in groups]
+    kept, every = set(range(min(ROLLOUTS_KEPT, len(groups)))), range(len(groups))
+    if any(one.rewards for group in groups for one in group.completions):
+        kept |= {max(every, key=lambda i: max(rewards[i])), min(every, key=lambda i: min(rewards[i]))}
+    truncated = (i for i in every if any(one.finish == "length" for one in groups[i].completions))
+    return [groups[i] for i in sorted(kept | {*list(truncated)[:1]})]
 
 
 def digest(tokens: Sequence[int]) -> str:

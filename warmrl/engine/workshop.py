@@ -96,9 +96,11 @@ class Workshop:
             self.progress.stage_started(name, choice.use, 0)
             keep_curated(stage, plugin.curate(), time.perf_counter() - began)
             return
-        self.progress.stage_started(name, choice.use, plugin.total_steps())
+        total = plugin.total_steps()
+        stage.keep |= frozenset(self.entries.kept_steps(name, total))
+        self.progress.stage_started(name, choice.use, total)
         plugin.run()
-        record = {"steps": len(stage.metrics.rows()), "seconds": spent(stage, began)}
+        record = {"steps": len(stage.metrics.rows()), "planned": total, "seconds": spent(stage, began)}
         finish(stage, record)
 
     def open(self, name: str, folder: Path) -> Stage:

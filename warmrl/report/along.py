@@ -37,7 +37,9 @@ def points(report: Report) -> Table | None:
     rows = []
     for point in held["points"]:
         own = [cells[point["checkpoint"], metric] for metric in metrics]
-        flags = [f"{one['kind']} ({one['against']})" for one in held["flags"] if one["checkpoint"] == point["checkpoint"]]
+        flags = [
+            f"{one['kind']} ({one['against']})" for one in held["flags"] if one["checkpoint"] == point["checkpoint"]
+        ]
         rows.append(
             [
                 point["checkpoint"],

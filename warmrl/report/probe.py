@@ -128,7 +128,9 @@ def findings(section: Mapping[str, Any]) -> Iterator[str]:
         furthest = (min if kind == "collapse" else max)(flags, key=lambda one: one["ratio"])
         text = flags[0]["sentence"]
         if len(flags) > 1:
-            text += f" So at {len(flags)} of {judged} points, {furthest['ratio']:.2g} times at `{furthest['checkpoint']}`."
+            text += (
+                f" So at {len(flags)} of {judged} points, {furthest['ratio']:.2g} times at `{furthest['checkpoint']}`."
+            )
         if against == "base" and entry and (kind, "entry") not in kinds:
             text += f" Against RL entry there is no {kind}."
         yield text

@@ -52,9 +52,7 @@ def test_points_have_places_and_flags_name_their_reference(run: dict[str, Any]) 
         (0, "base"), (40, "along"), (80, "entry"), (170, "along"), (260, "end"),
     ]  # fmt: skip
     flags = {(one["checkpoint"], one["against"]): one["kind"] for one in held["flags"]}
-    assert flags == {
-        name: "collapse" for name in [("warm", "base"), ("rl@90", "base"), ("rl", "base"), ("rl", "entry")]
-    }
+    assert flags == dict.fromkeys([("warm", "base"), ("rl@90", "base"), ("rl", "base"), ("rl", "entry")], "collapse")
     sentences = [one for one in report["findings"] if one.startswith("Entropy collapse")]
     assert len(sentences) == 2 and "at `warm` against the base" in sentences[0] and "at 3 of 4 points" in sentences[0]
     assert "at `rl` against RL entry: 0.15" in sentences[1]

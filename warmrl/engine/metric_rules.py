@@ -84,8 +84,8 @@ def probe_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
         yield from problems_of(text, f"probe.metrics[{position}]", table.samples, "probe.samples", registry)
     if recipe.eval.temperature == 0 and table.samples > 1:
         yield (
-            f"`eval.temperature` is 0 with `probe.samples` {table.samples}: greedy answers are all the same, so several "
-            "of them say nothing; sample at a temperature above 0, or take one."
+            f"`eval.temperature` is 0 with `probe.samples` {table.samples}: greedy answers are all the same, so "
+            "several of them say nothing; sample at a temperature above 0, or take one."
         )
 
 

@@ -54,8 +54,8 @@ def points(report: Report) -> Table | None:
     heads = ["checkpoint", "place", "step", *heads, *(BESIDE[one] for one in beside), "regime"]
     low, high = (f"{held['thresholds'][kind]:g}" for kind in ("collapse", "explosion"))
     notes = [
-        f"On {held['on']}: the same {held['problems']} problems and {held['samples']} samples each at every point; steps "
-        "are since the base.",
+        f"On {held['on']}: the same {held['problems']} problems and {held['samples']} samples each at every point; "
+        "steps are since the base.",
         f"Collapse, explosion: entropy below {low} times, above {high} times that of the reference in brackets, and so "
         "its whole interval, paired over problems; point by point, not adjusted for their number.",
     ]

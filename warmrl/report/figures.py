@@ -72,8 +72,8 @@ def steps_figure(report: Mapping[str, Any], field: str, title: str, unit: str, c
     if joined:
         held = report["probe"]
         caption += (
-            f" Joined points: the probe ({text(held['on'])}, the same {held['problems']} problems with {held['samples']} "
-            "samples each throughout), with intervals over problems."
+            f" Joined points: the probe ({text(held['on'])}, the same {held['problems']} problems with "
+            f"{held['samples']} samples each throughout), with intervals over problems."
         )
     data.extend(joined)
     last = max((x for trace in data for x in trace["x"]), default=0)
@@ -184,7 +184,8 @@ def probed(report: Mapping[str, Any], metric: str, unit: str) -> list[Figure]:
                 "line": {"color": "var(--ink)", "width": 1, "dash": "dot" if name else "solid"},
                 "marker": {"color": "var(--ink)", "symbol": "circle", "size": 5},
                 "customdata": [[text(row["checkpoint"]), row["low"], row["high"]] for row in ordered],
-                "hovertemplate": f"%{{customdata[0]}}: %{{y:.4g}} {unit}, %{{customdata[1]:.4g}} to %{{customdata[2]:.4g}}",
+                "hovertemplate": f"%{{customdata[0]}}: %{{y:.4g}} {unit}, "
+                "%{customdata[1]:.4g} to %{customdata[2]:.4g}",
             }
         )
     return traces

@@ -215,11 +215,9 @@ class Resources:
             name: Asked(name, entries.checkpoints(), table.metrics, table.samples) for name in entries.file.recipe.suite
         }
         rules = {stage: rule for stage in entries.order() if (rule := entries.rule(stage)) and rule.sampled()}
-        probe, points = (
-            entries.file.recipe.probe,
-            entries.probes({name: one.steps for name, one in self.stages.items()}),
-        )
+        probe = entries.file.recipe.probe
         if probe is not None:
+            points = entries.probes({name: one.steps for name, one in self.stages.items()})
             own = [one for one in points if not (entries.can_tell() and covered(entries, one))]
             suites[f"{probe.on} (probe)"] = Asked(probe.on, own, probe.metrics, probe.samples)
         return suites | {

@@ -114,7 +114,8 @@ def sentence(checkpoint: str, kind: str, against: str, one: Relative, level: flo
     bound = f"below {COLLAPSE:g}" if kind == "collapse" else f"above {EXPLOSION:g}"
     return (
         f"Entropy {kind} at `{checkpoint}` against {SAID[against]}: {quantity(one.value, 'nats')}, "
-        f"{one.ratio:.2g} times {quantity(one.base, 'nats')} ({percent(level)} interval {one.low:.2g} to {one.high:.2g}, {bound})."
+        f"{one.ratio:.2g} times {quantity(one.base, 'nats')} ({percent(level)} interval {one.low:.2g} to "
+        f"{one.high:.2g}, {bound})."
     )
 
 

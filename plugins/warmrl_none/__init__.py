@@ -9,6 +9,7 @@ class NoneConfig(StageConfig):
     """No warm start: no settings but where the policy comes from."""
 
     reads: ClassVar[frozenset[str]] = frozenset()
+    trains: ClassVar[bool] = False
 
 
 @hookimpl

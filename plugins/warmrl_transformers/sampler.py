@@ -49,6 +49,7 @@ class Transformers(Sampler[TransformersConfig]):
 
     def rest(self) -> None:
         self.whole.close()
+        del self.policy  # whoever loads the next one may need its memory
 
     def sample(self, requests: Sequence[Request]) -> list[list[Completion]]:
         wanted = [

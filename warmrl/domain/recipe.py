@@ -90,6 +90,11 @@ class ProbeTable(Config):
     samples: Annotated[int, Field(ge=1)] = 4
     """Sampled answers per problem."""
 
+    def steps(self, total: int) -> list[int]:
+        """The points along a stage of `total` steps: rounded, each once, its end the last; none of 0 (not known)."""
+        places = range(1, self.points + 1)
+        return sorted({max(1, (2 * i * total + self.points) // (2 * self.points)) for i in places}) if total else []
+
 
 class LaunchTable(Config):
     """How a run is spread over processes; never changes what is computed."""

@@ -29,6 +29,9 @@ class StageConfig(Config):
 
     reads: ClassVar[frozenset[str]] = frozenset({"reward", "sampler"})
     """Which of the recipe's shared tables change what the stage makes; the others stay out of its key."""
+    trains: ClassVar[bool] = True
+    """Whether a stage that is no curator makes a policy of its own. One that does not hands on what `policy` names as
+    it is, so that policy's answers are its answers."""
 
     def teacher_needs(self) -> tuple[str, ...]:
         """What the stage needs of its `teacher`: `generates`, `full`, `top-k`, `sampled`; checked before it runs."""

@@ -22,6 +22,7 @@ from warmrl.domain.teacher import TeacherConfig
 from warmrl.engine.checkpoints import Source, find, folder_source, key_in_run, locate, weights_here
 from warmrl.engine.handoff import handoff_file, handoff_folders
 from warmrl.engine.keys import key_of, semantic
+from warmrl.engine.probes import probe_folders, probe_points, steps_along
 from warmrl.engine.recipe_file import RecipeFile
 from warmrl.engine.recipe_rules import data_of, stage_config, stage_order
 from warmrl.engine.samples import Draws, Kind, missing
@@ -245,6 +246,9 @@ class Entries:
         if checkpoint == "base" and "#" in path:
             find(path, None, self.file.registry)
             return key_in_run(path)
+        stage = self.file.recipe.stage.get(checkpoint)
+        if stage is not None and not stage_config(stage).trains:
+            return self.answers_key(stage_config(stage).policy)
         return self.policy_key(checkpoint)
 
     def sampling(self, checkpoint: str, suite: str, draws: Draws) -> dict[str, Any]:
@@ -279,7 +283,14 @@ class Entries:
         """Every entry of the recipe, there or not. Reads all its data, so that what is wrong with it is found first."""
         points = [(checkpoint, suite) for checkpoint in self.checkpoints() for suite in self.file.recipe.suite]
         drawn = [one.folder for point in points if self.suite(point[1]).problems for one in self.draws(*point)]
-        return [*map(self.stage_folder, self.order()), *drawn, *handoff_folders(self)]
+        return [*map(self.stage_folder, self.order()), *drawn, *handoff_folders(self), *probe_folders(self)]
+
+    def probes(self, steps: Mapping[str, int] | None = None) -> list[str]:
+        """The points of `[probe]`, in order: the base, each stage along its steps, and what it hands on.
+
+        Of a stage whose steps follow from its epochs it is the end alone until it is done, or `steps` names them.
+        """
+        return probe_points(self, steps or {})
 
     def models(self) -> Iterator[tuple[str, str, str | None]]:
         """Every checkpoint that is loaded here: where the recipe names it, its path, its revision."""
@@ -314,8 +325,8 @@ class Entries:
         """Whether results can be looked up: their keys hold hashes of all these checkpoints. Raises `UsageError`."""
         return all(weights_here(path, revision, self.file.registry) for _, path, revision in self.models())
 
-    def kept_steps(self, stage: str) -> list[int]:
-        """Steps of a stage whose policy something refers to."""
+    def kept_steps(self, stage: str, total: int = 0) -> list[int]:
+        """Steps of a stage whose policy something refers to; `total`: its steps where they follow from its epochs."""
         recipe = self.file.recipe
         configs = [stage_config(choice) for choice in recipe.stage.values()]
         read = (one for config in configs for one in (config.policy, *config.policies().values()))
@@ -323,7 +334,8 @@ class Entries:
         found = (CheckpointName.parse(name) for name in names)
         named = {one.step for one in found if one.stage == stage and one.step is not None and not one.run}
         rule, config = self.rule(stage), recipe.stage[stage].config
-        return sorted(named | {*(rule.steps(config.steps) if rule and isinstance(config, MethodConfig) else ())})
+        chosen_from = rule.steps(config.steps) if rule and isinstance(config, MethodConfig) else ()
+        return sorted({*named, *chosen_from, *steps_along(self, stage, total)})
 
     def problems(self, stage: str) -> list[Problem]:
         """The problems that a stage reads: its data tables, and what its curators made."""

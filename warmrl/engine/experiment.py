@@ -23,6 +23,7 @@ from warmrl.engine.entries import Entries, policy_folder
 from warmrl.engine.grading import Graders, lacking
 from warmrl.engine.handoff import LOSSES, candidates, chosen_sentence, losses_folder, refusal, rule_of
 from warmrl.engine.launch import is_first, launched
+from warmrl.engine.probes import table_of
 from warmrl.engine.progress import Progress
 from warmrl.engine.run_folder import RunFolder, versions
 from warmrl.engine.samples import DESCRIPTION, Draws, incomplete
@@ -102,14 +103,12 @@ class Experiment:
         if is_first():
             self.folder.begin(self.entries)
         self.tell("warmrl_run_started", run=self.folder.describe(self.entries))
-        self.evaluate("base")
+        self.measure("base")
         for name in self.entries.order():
             self.stage(name)
             if self.entries.rule(name):
                 self.hand_off(name)
-            for checkpoint in self.entries.checkpoints():
-                if CheckpointName.parse(checkpoint).stage == name:
-                    self.evaluate(checkpoint)
+            self.measure(name)
         report = self.folder.report(self.entries) if is_first() else {}
         about = self.folder.describe(self.entries) | {"endpoints": report.get("endpoints", [])}
         self.tell("warmrl_run_finished", run=about)
@@ -197,6 +196,22 @@ class Experiment:
         self.tell("warmrl_metrics_logged", row=dict(row))
         if is_first():
             self.folder.tracked(row)
+
+    def measure(self, stage: str) -> None:
+        """Evaluate and probe the checkpoints of a stage, each loaded once: what the suites draw serves the probe."""
+        points = self.entries.probes()
+        for checkpoint in dict.fromkeys([*points, *self.entries.checkpoints()]):
+            if CheckpointName.parse(checkpoint).stage == stage:
+                self.evaluate(checkpoint)
+                if checkpoint in points:
+                    self.probe(checkpoint)
+
+    def probe(self, checkpoint: str) -> None:
+        """One checkpoint's answers to the probe, drawn or found in the store, and what they come to."""
+        table = table_of(self.entries)
+        self.answers(checkpoint, table.on, table.metrics, table.samples)
+        if is_first():
+            self.folder.probe(self.entries, checkpoint)
 
     def evaluate(self, checkpoint: str) -> None:
         """Sample every suite from one checkpoint, or find the samples in the store."""

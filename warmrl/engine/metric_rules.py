@@ -1,4 +1,4 @@
-"""What must hold of the metrics that a recipe reads, in its evaluations and in its hand-off rules."""
+"""What must hold of the metrics that a recipe reads, in its evaluations, its probe and its hand-off rules."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def handoff_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
     for name, choice in recipe.stage.items():
         if isinstance(choice.config, MethodConfig) and choice.config.handoff is not None:
             at, rule = f"stage.{name}.handoff", choice.config.handoff
-            yield from place_problems(recipe, rule, at)
+            yield from place_problems(recipe, rule.on, at)
             yield from step_problems(rule, choice.config.steps, at)
             wrong = [
                 one
@@ -74,20 +74,35 @@ def handoff_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
             yield from wrong or undirected(rule, at, registry)
 
 
-def place_problems(recipe: Recipe, rule: HandoffTable, at: str) -> Iterator[str]:
+def probe_problems(recipe: Recipe, registry: Registry) -> Iterator[str]:
+    """A probe on problems that are none or that are trained on, and metrics that it cannot have."""
+    table = recipe.probe
+    if table is None:
+        return
+    yield from place_problems(recipe, table.on, "probe")
+    for position, text in enumerate(table.metrics):
+        yield from problems_of(text, f"probe.metrics[{position}]", table.samples, "probe.samples", registry)
+    if recipe.eval.temperature == 0 and table.samples > 1:
+        yield (
+            f"`eval.temperature` is 0 with `probe.samples` {table.samples}: greedy answers are all the same, so "
+            "several of them say nothing; sample at a temperature above 0, or take one."
+        )
+
+
+def place_problems(recipe: Recipe, on: str, at: str) -> Iterator[str]:
     """Whether the problems are there, and held out."""
     known = [*recipe.suite, *recipe.data]
-    if rule.on not in known:
+    if on not in known:
         yield (
-            f"`{at}.on` is `{rule.on}`, which is no `[suite.*]` table and no `[data.*]` table; there are: "
+            f"`{at}.on` is `{on}`, which is no `[suite.*]` table and no `[data.*]` table; there are: "
             f"{', '.join(dict.fromkeys(known)) or 'none'}."
         )
     for stage, choice in recipe.stage.items():
         config = choice.config
         read = [config.data] if isinstance(config, StageConfig) and isinstance(config.data, str) else config.data  # type: ignore[attr-defined]
-        if rule.on not in recipe.suite and rule.on in read:
+        if on not in recipe.suite and on in read:
             yield (
-                f"`{at}.on` is `{rule.on}`, which `stage.{stage}` trains on; give problems that are held out: a "
+                f"`{at}.on` is `{on}`, which `stage.{stage}` trains on; give problems that are held out: a "
                 "`[suite.*]` table, or a `[data.*]` table that no stage reads."
             )
 

@@ -35,6 +35,8 @@ disable_progress_bar()
 
 # Encoded prompts kept in memory, in bytes of pixels and ids; enough for thousands of small images.
 CACHE_BYTES = 2**30
+# Files of a checkpoint that say nothing of how prompts are encoded.
+OF_THE_MODEL = {"config.json", "generation_config.json", "manifest.json"}
 # Tokens that stand for vision input in the families we know; never to be sampled.
 VISION_TOKENS = (
     "image_token_id",
@@ -155,6 +157,16 @@ class Policy:
         keys = tuple(image.key for image in images_of(tuple(messages)))
         return Prompt(encoded["input_ids"][0], pixels, keys)
 
+    def encoded(self) -> tuple[Path, Prompts]:
+        """The prompts that it has encoded, and the folder whose processor did it."""
+        assert self.folder is not None
+        return self.folder, self.prompts
+
+    def take(self, folder: Path, prompts: Prompts) -> None:
+        """Go on with prompts that another checkpoint has encoded, if its processor is this one's to the byte."""
+        if self.folder is not None and processor_files(self.folder) == processor_files(folder):
+            self.prompts = prompts
+
     def unexpanded(self, messages: Sequence[Message]) -> list[int]:
         """A prompt's tokens with one for each image, as the chat template writes it: what engines expand themselves."""
         text = self.rendered(messages)
@@ -265,6 +277,13 @@ class Prompts:
         while self.bytes > CACHE_BYTES and len(self.held) > 1:
             self.bytes -= size_of(self.held.popitem(last=False)[1])
         return prompt
+
+
+def processor_files(folder: Path) -> dict[str, bytes]:
+    """Everything in a checkpoint's folder that its processor is made from."""
+    files = (one for one in folder.iterdir() if one.suffix in {".json", ".jinja", ".txt", ".model"})
+    own = (one for one in files if one.name not in OF_THE_MODEL and not one.name.endswith(".index.json"))
+    return {one.name: one.read_bytes() for one in own}
 
 
 def content_of(part: Text | Image) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from warmrl.domain.handoff import LOSS
+from warmrl.domain.names import CheckpointName
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.entries import Entries
 from warmrl.engine.handoff import LOSSES, candidates, losses_folder, refuse_unsolved
+from warmrl.engine.probes import table_of
 from warmrl.engine.recipe_rules import data_of, stage_config
 from warmrl.engine.trial import try_rewards
 
@@ -26,6 +28,7 @@ def preview(entries: Entries) -> dict[str, Any]:
                 for checkpoint in entries.checkpoints()
                 for suite in file.recipe.suite
             ),
+            *probe_preview(entries),
         ],
         "findings": try_rewards(entries),
     }
@@ -81,3 +84,22 @@ def handoff_preview(entries: Entries, stage: str) -> Iterator[dict[str, Any]]:
         ):
             found |= {"reused": False, "why": "runs"}
         yield found | {"why": f"{found['why']}, for the hand-off of `{stage}`"}
+
+
+def probe_preview(entries: Entries) -> Iterator[dict[str, Any]]:
+    """The points of the probe, a row a stage."""
+    by_stage: dict[str, list[str]] = {}
+    for one in entries.probes():
+        by_stage.setdefault(CheckpointName.parse(one).stage, []).append(one)
+    for stage, points in by_stage.items():
+        table = table_of(entries)
+        each = [eval_preview(entries, one, table.on, table.metrics, table.samples) for one in points]
+        lacking = sum(not one["reused"] for one in each)
+        count = f"{len(points)} point{'s' if len(points) > 1 else ''}"
+        yield {
+            **each[0],
+            "checkpoint": stage,
+            "answers": sum(one["answers"] for one in each),
+            "reused": not lacking,
+            "why": f"{'runs' if lacking else 'reused'}, probe, {count}",
+        }

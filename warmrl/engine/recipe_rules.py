@@ -12,7 +12,7 @@ from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
 from warmrl.domain.stages import CuratorConfig, MethodConfig, StageConfig
 from warmrl.domain.teacher import TeacherConfig
-from warmrl.engine.metric_rules import generalization_problems, handoff_problems, metric_problems
+from warmrl.engine.metric_rules import generalization_problems, handoff_problems, metric_problems, probe_problems
 from warmrl.plugin.registry import Registry
 
 # Full distributions contain the sampled tokens' probabilities, and who tells of the top-k tells of the sampled ones.
@@ -23,6 +23,7 @@ def check_references(path: Path, recipe: Recipe, registry: Registry) -> None:
     """Raise `RecipeError` with every broken rule, or return."""
     problems = [*stage_problems(recipe), *eval_problems(recipe), *metric_problems(recipe, registry)]
     problems += [*generalization_problems(recipe), *handoff_problems(recipe, registry)]
+    problems += probe_problems(recipe, registry)
     if not problems:
         problems = [*teacher_problems(recipe), *style_problems(recipe, registry)]
     if problems:

@@ -19,6 +19,7 @@ from warmrl.engine.entries import Entries
 from warmrl.engine.handoff import HANDOFF, candidates, choice, keep_choice, loss_metric, losses_folder, rule_of
 from warmrl.engine.journal import Journal
 from warmrl.engine.launch import local_processes
+from warmrl.engine.probes import PROBES, probed
 from warmrl.engine.run_place import RUN_FILE, known_run
 from warmrl.engine.run_process import moment, this_process
 from warmrl.engine.samples import DESCRIPTION, Draws
@@ -58,6 +59,9 @@ class RunFolder:
         write_json(self.path / "environment.json", environment(entries.file.recipe.launch.sharding))
         self.stages: dict[str, Any] = {}
         self.handoffs: dict[str, Any] = {}
+        self.probes: list[dict[str, Any]] = []
+        for stale in (self.path / PROBES).glob("*.json"):  # of a recipe that was another
+            stale.unlink()
 
     def note(self, more: dict[str, Any]) -> None:
         """Add to the environment what is only known once everything is loaded."""
@@ -141,6 +145,17 @@ class RunFolder:
             found = found | {"metrics": found["metrics"] | {LOSS: loss}}
         return {"checkpoint": checkpoint, **found}
 
+    def probe(self, entries: Entries, checkpoint: str) -> None:
+        """Write down what the probe says of one checkpoint (`probes/CHECKPOINT.json`)."""
+        name = CheckpointName.parse(checkpoint)
+        step = 0 if name.stage == "base" else name.step
+        if step is None:
+            chosen = self.step_handed_on(name.stage) if name.stage in self.handoffs and not name.end else None
+            step = self.done(entries, name.stage)["steps"] if chosen is None else chosen
+        found = {"checkpoint": checkpoint, "stage": name.stage, "step": step, **probed(entries, checkpoint)}
+        write_json(self.path / PROBES / f"{checkpoint}.json", found)
+        self.probes.append(found)
+
     def report(
         self, entries: Entries, checkpoints: Sequence[str] | None = None, state: str = "finished"
     ) -> dict[str, Any]:
@@ -163,6 +178,7 @@ class RunFolder:
                 "stages": [self.stage_record(entries, stage) for stage in self.stages],
                 "evaluations": evaluations,
                 "handoff": list(self.handoffs.values()),
+                "probe": self.probes,
                 "findings": [
                     *(one for stage in self.stages for one in self.done(entries, stage).get("findings", [])),
                     *(why for _, why in shared.values() if why),

@@ -96,9 +96,11 @@ class Workshop:
             self.progress.stage_started(name, choice.use, 0)
             keep_curated(stage, plugin.curate(), time.perf_counter() - began)
             return
-        self.progress.stage_started(name, choice.use, plugin.total_steps())
+        total = plugin.total_steps()
+        stage.keep |= frozenset(self.entries.kept_steps(name, total))
+        self.progress.stage_started(name, choice.use, total)
         plugin.run()
-        record = {"steps": len(stage.metrics.rows()), "seconds": spent(stage, began)}
+        record = {"steps": len(stage.metrics.rows()), "planned": total, "seconds": spent(stage, began)}
         finish(stage, record)
 
     def open(self, name: str, folder: Path) -> Stage:
@@ -155,10 +157,17 @@ class Workshop:
 
     def evaluated(self, checkpoint: str) -> Policy:
         """A checkpoint as it is evaluated; the newest one stays."""
-        if self._evaluated is None or self._evaluated[0] != checkpoint:
-            self.forget()
-            self._evaluated = checkpoint, self.load(self.entries.policy_source(checkpoint), trained=False)
-        return self._evaluated[1]
+        if self._evaluated is not None and self._evaluated[0] == checkpoint:
+            return self._evaluated[1]
+        if self._evaluated is None:
+            self.forget()  # a stage was at work
+        prompts = self._evaluated and self._evaluated[1].encoded()
+        self._evaluated = None  # nothing else holds its weights: they go now, without a search for garbage
+        policy = self.load(self.entries.policy_source(checkpoint), trained=False)
+        if prompts:
+            policy.take(*prompts)
+        self._evaluated = checkpoint, policy
+        return policy
 
 
 def spent(stage: Stage, began: float) -> float:

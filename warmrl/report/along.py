@@ -1,16 +1,18 @@
-"""Tables of text for what not every run has: the Generalization Factor, counters, what curators kept."""
+"""Tables of text for what not every run has: the probe, the Generalization Factor, counters, what curators kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from warmrl.report.words import CLAIM, DASH, number, span
+from warmrl.report.words import CLAIM, DASH, UNITS, number, span
 
 Table = dict[str, Any]
 Report = Mapping[str, Any]
 
 FUNNEL = "What each step of a curator was given and kept; every item is kept or dropped once."
+PLACES = {"base": "base", "entry": "RL entry", "end": "end"}
+BESIDE = {"base": "entropy / base", "entry": "entropy / RL entry"}
 COUNTERS = (
     "Counted in every step's samples, without being rewarded: the mean over the first and the last fifth of the steps, "
     "and Spearman's rank correlation with each other reward over the steps (interval: blocks of neighbouring steps). "
@@ -20,8 +22,51 @@ COUNTERS = (
 
 def along(report: Report) -> list[Table]:
     """Every such table that the report has data for: `title`, `claim`, `heads`, `rows` (lists of text), `notes`."""
-    found = [factors(report), counters(report), *funnels(report)]
+    found = [points(report), factors(report), counters(report), *funnels(report)]
     return [one for one in found if one is not None]
+
+
+def points(report: Report) -> Table | None:
+    """The points of the probe: every metric with its interval, entropy beside the base's and RL entry's, flags."""
+    held = report.get("probe", {})
+    if not held:
+        return None
+    metrics = {row["metric"]: row["unit"] for row in held["endpoints"]}
+    cells = {(row["checkpoint"], row["metric"]): row for row in held["endpoints"]}
+    beside = [one for one in BESIDE if any(one in point["relative"] for point in held["points"])]
+    rows = []
+    for point in held["points"]:
+        own = [cells[point["checkpoint"], metric] for metric in metrics]
+        flags = [
+            f"{one['kind']} ({one['against']})" for one in held["flags"] if one["checkpoint"] == point["checkpoint"]
+        ]
+        rows.append(
+            [
+                point["checkpoint"],
+                PLACES.get(point["role"], DASH),
+                str(point["x"]),
+                *(f"{number(one['value'], one['unit'])} ({span(one['low'], one['high'], one['unit'])})" for one in own),
+                *(times(point["relative"].get(one)) for one in beside),
+                ", ".join(flags) or DASH,
+            ]
+        )
+    heads = [f"{metric}, {UNITS[unit]}" for metric, unit in metrics.items()]
+    heads = ["checkpoint", "place", "step", *heads, *(BESIDE[one] for one in beside), "regime"]
+    low, high = (f"{held['thresholds'][kind]:g}" for kind in ("collapse", "explosion"))
+    notes = [
+        f"On {held['on']}: the same {held['problems']} problems and {held['samples']} samples each at every point; "
+        "steps are since the base.",
+        f"Collapse, explosion: entropy below {low} times, above {high} times that of the reference in brackets, and so "
+        "its whole interval, paired over problems; point by point, not adjusted for their number.",
+    ]
+    return {"title": "Probe", "claim": CLAIM, "heads": heads, "rows": rows, "notes": notes if beside else notes[:1]}
+
+
+def times(one: Report | None) -> str:
+    """A ratio with its interval."""
+    if one is None or one["ratio"] is None:
+        return DASH
+    return f"{number(one['ratio'], 'count')} ({span(one['low'], one['high'], 'count')})"
 
 
 def factors(report: Report) -> Table | None:

@@ -9,6 +9,7 @@ and every contrast is paired with shared draws. The dict:
     evaluations                         as `scores` says, with stage, step (None: the end) and settings; optionally
                                         what `grading` says
     handoff                             optional: what hand-off rules chose, each with its candidates' evaluations
+    probe                               optional: what the probe says of each point, as `probes/CHECKPOINT.json` has it
     findings, handoffs, budget, reproduce   optional: sentences, sentences, a table, command lines
 """
 
@@ -24,6 +25,7 @@ from warmrl.report.generalization import Generalization
 from warmrl.report.grading import grading, notes, overlaps
 from warmrl.report.handoff import handoffs
 from warmrl.report.output import write
+from warmrl.report.probe import probe
 from warmrl.report.scores import DIGITS, FORMAT, METHODS, Suite, Table, check_lengths, rounded, sampling, suites
 from warmrl.report.words import CLAIM, answer
 
@@ -58,6 +60,7 @@ def build(run: Mapping[str, Any]) -> Table:
             {**row, "x": track.start(stage["name"]) + row["step"]} for stage in run["stages"] for row in stage["rows"]
         ],
         **generalization(run["recipe"], evaluations, track, settings),
+        **probe(run.get("probe", ()), track, settings),
         "sampling": sampling(evaluations),
         "grading": grading(evaluations),
         "notes": notes(evaluations),
@@ -68,6 +71,7 @@ def build(run: Mapping[str, Any]) -> Table:
     report["findings"] = [
         *run.get("handoffs", []),
         *(one for handoff in report["handoff"] for one in handoff["findings"]),
+        *report["probe"].pop("findings", []),
         *run.get("findings", []),
         *report.pop("refused"),
         *report["generalization"].pop("refused", []),

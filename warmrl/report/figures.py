@@ -68,6 +68,14 @@ def steps_figure(report: Mapping[str, Any], field: str, title: str, unit: str, c
                 }
             )
     data.extend(evaluated(report, field, unit))
+    joined = probed(report, field, unit)
+    if joined:
+        held = report["probe"]
+        caption += (
+            f" Joined points: the probe ({text(held['on'])}, the same {held['problems']} problems with "
+            f"{held['samples']} samples each throughout), with intervals over problems."
+        )
+    data.extend(joined)
     last = max((x for trace in data for x in trace["x"]), default=0)
     layout = {
         "xaxis": {"title": {"text": "step"}, "range": [-0.015 * last, 1.015 * last]},
@@ -150,6 +158,36 @@ def evaluated(report: Mapping[str, Any], metric: str, unit: str) -> list[Figure]
                     "%{customdata[1]:.4g} to %{customdata[2]:.4g}",
                 }
             )
+    return traces
+
+
+def probed(report: Mapping[str, Any], metric: str, unit: str) -> list[Figure]:
+    """The probe's points of `metric`: a line from the base to the end, and one for each stage that is off that way."""
+    held = report.get("probe") or {"points": (), "endpoints": ()}
+    rows = {row["checkpoint"]: row for row in held["endpoints"] if row["metric"] == metric and row["value"] is not None}
+    lines: dict[str, dict[int, Row]] = {}  # what is handed on may stand where a step of its stage does: once
+    for point in held["points"]:
+        if point["checkpoint"] in rows:
+            name = "" if point["on_line"] else f", {point['stage']}"
+            lines.setdefault(name, {})[point["x"]] = rows[point["checkpoint"]]
+    traces = []
+    for name, found in lines.items():
+        ordered = [found[x] for x in sorted(found)]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": text(f"probe{name}"),
+                "x": sorted(found),
+                "y": [row["value"] for row in ordered],
+                "error_y": error_bars(ordered),
+                "line": {"color": "var(--ink)", "width": 1, "dash": "dot" if name else "solid"},
+                "marker": {"color": "var(--ink)", "symbol": "circle", "size": 5},
+                "customdata": [[text(row["checkpoint"]), row["low"], row["high"]] for row in ordered],
+                "hovertemplate": f"%{{customdata[0]}}: %{{y:.4g}} {unit}, "
+                "%{customdata[1]:.4g} to %{customdata[2]:.4g}",
+            }
+        )
     return traces
 
 

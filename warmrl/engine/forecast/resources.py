@@ -22,6 +22,7 @@ from warmrl.engine.forecast.tokens import Completions, Prompts, assumed, evaluat
 from warmrl.engine.forecast.work import BANDWIDTH_USED, UTILISATION, Load, forward_flops, seconds_of_sampling
 from warmrl.engine.handoff import candidates
 from warmrl.engine.launch import world
+from warmrl.engine.probes import covered
 from warmrl.engine.recipe_rules import data_of, stage_config
 
 # Bytes on the disk for each answer of an evaluation, and for each of its tokens (text, log-probability, entropy).
@@ -208,12 +209,17 @@ class Resources:
         return out
 
     def asked(self) -> dict[str, Asked]:
-        """What evaluations and hand-off rules sample."""
+        """What evaluations, hand-off rules and the probe sample; of the probe what no evaluation draws."""
         table, entries = self.entries.file.recipe.eval, self.entries
         suites = {
             name: Asked(name, entries.checkpoints(), table.metrics, table.samples) for name in entries.file.recipe.suite
         }
         rules = {stage: rule for stage in entries.order() if (rule := entries.rule(stage)) and rule.sampled()}
+        probe = entries.file.recipe.probe
+        if probe is not None:
+            points = entries.probes({name: one.steps for name, one in self.stages.items()})
+            own = [one for one in points if not (entries.can_tell() and covered(entries, one))]
+            suites[f"{probe.on} (probe)"] = Asked(probe.on, own, probe.metrics, probe.samples)
         return suites | {
             f"{rule.on} (hand-off of {stage})": Asked(
                 rule.on, list(candidates(entries, stage)), rule.sampled(), rule.samples
@@ -265,7 +271,8 @@ class Resources:
         """Bytes on the disk: checkpoints of the stage at work, policies and samples that stay."""
         checkpoints = [3 * plan.checkpoint_bytes() for plan in self.stages.values()]  # two, and one being written
         policies = [
-            plan.policy_bytes() * (1 + len(self.entries.kept_steps(name))) for name, plan in self.stages.items()
+            plan.policy_bytes() * (1 + len(self.entries.kept_steps(name, plan.steps)))
+            for name, plan in self.stages.items()
         ]
         answers = sum(
             one.points * one.answers * (ANSWER_BYTES + TOKEN_BYTES * one.completions.tokens)

@@ -10,6 +10,7 @@ from tiny_runs import Home, stop_after
 from warmrl.domain.errors import Interrupted
 from warmrl.domain.problem import Problem
 from warmrl.engine.curating import in_blocks, keep_curated
+from warmrl.engine.work import Tally
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "sft_teacher_then_grpo.toml"
 SMALL = [
@@ -26,10 +27,10 @@ def curated(home: Home) -> list[dict]:
 
 
 def stage_in(folder: Path, names: str) -> SimpleNamespace:
-    alone = SimpleNamespace(world=1, first=True, agree=lambda value: value, wait=lambda: None)
+    alone = SimpleNamespace(world=1, first=True, agree=lambda value: value, gather=list, wait=lambda: None)
     place = {"folder": folder, "sampling": SimpleNamespace(block_size=2), "stopping": lambda: 0, "processes": alone}
     problems = [Problem(name, (), gold="") for name in names]
-    return SimpleNamespace(name="stage", problems=problems, findings=[], funnel=[], **place)
+    return SimpleNamespace(name="stage", problems=problems, findings=[], funnel=[], work=Tally(), **place)
 
 
 def test_a_block_is_read_back_for_its_own_problems(tmp_path):

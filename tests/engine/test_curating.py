@@ -72,5 +72,9 @@ def test_stopped_between_blocks(tmp_path):
     stopped.run(SMALL)
     assert curated(stopped)[0]["solution"] == "read back"
     assert curated(stopped)[-1] == curated(whole)[-1]
+    took = [json.loads((home.path / "run/stages/traces/done.json").read_text())["work"] for home in (whole, stopped)]
+    assert took[0] == took[1] and (took[0]["prompts"], took[0]["samples"]) == (9, 0)
+    assert took[0]["teacher_tokens"] >= sum(len(row["solution"].split()) for row in curated(whole))
+    assert took[0]["flops"]["teacher"] and not took[0]["flops"]["train"]
     assert not first.exists()
     assert not second.exists()

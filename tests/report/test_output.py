@@ -100,7 +100,7 @@ def test_hostile_text_breaks_no_markdown(run: dict[str, Any]) -> None:
     assert not re.search(r"(?<!\\)<", outside)
     widths = [len(re.findall(r"(?<!\\)\|", line)) for line in outside.splitlines() if line.startswith("| stage")]
     rows = [len(re.findall(r"(?<!\\)\|", line)) for line in outside.splitlines() if line.startswith("| warm |")]
-    assert set(widths) == set(rows) == {7}
+    assert set(widths) == set(rows) == {13}
 
 
 def test_better_is_never_said(run: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ def test_what_a_stage_took(run: dict[str, Any]) -> None:
     warm["work"] = {**counts, "updates": 80, "flops": {"sample": 10**12, "score": 0, "train": 2 * 10**12, "teacher": 0}}
     report = build(run)
     page, text = render(report), render_markdown(report)
-    assert "| warm | opd | base | 80 | 640 | 5\u202f120 | 1\u202f234\u202f567 | 42 | 80 | 3 TFLOP |" in text
+    assert "| warm | opd | base | 80 | 640 | 5 120 | 1 234 567 | 42 | 80 | 3 TFLOP |" in text
     assert "<td>80</td><td>640</td><td>5\u202f120</td><td>1\u202f234\u202f567</td><td>42</td>" in page
     assert "<td>not counted</td>" in page and "| rl | grpo | warm | 180 | not counted |" in text
     rl["work"] = {**warm["work"], "flops": {**warm["work"]["flops"], "teacher": None}}

@@ -67,12 +67,12 @@ class OPSD(Distillation[OPSDConfig]):
     def teacher(self) -> Iterator[Policy]:
         """The policy that teaches."""
         if self.config.teacher == "start":
-            yield self.start
+            yield self.start.teaching()
         elif self.average is None:
-            yield self.stage.policy
+            yield self.stage.policy.teaching()
         else:
             with self.average.in_place():
-                yield self.stage.policy
+                yield self.stage.policy.teaching()
 
     def view(self, problem: Problem) -> tuple[Message, ...]:
         """What the teacher reads: the question, the hint, the answer style's instruction."""

@@ -24,9 +24,9 @@ SEEDS = 2**31
 class ServerTeacher(Teacher[ServerConfig]):
     """Connects when it is first needed. What was answered once is read from the cache.
 
-    To write answers it needs of its `stage` no more than `name`, `seed`, `folder`, `processes`, `style` and `policy`. A
-    grader's extractor or judge has a style of None (prompts are sent as they are) and a policy of None (completions
-    are text without tokens).
+    To write answers it needs of its `stage` no more than `name`, `seed`, `folder`, `processes`, `style`, `policy` and
+    `work`. A grader's extractor or judge has a style of None (prompts are sent as they are) and a policy of None
+    (completions are text without tokens).
     """
 
     def __init__(self, config: ServerConfig, stage: Stage) -> None:
@@ -109,10 +109,18 @@ class ServerTeacher(Teacher[ServerConfig]):
         own = range(processes.rank, len(wanted), processes.world)
         with processes.together():
             replies = self.client.each(lambda place: how(lambda: self.answer(*wanted[place], sampling)), own)
+        self.engine.work.by_server(sum(map(self.tokens_of, replies)))
         by_place = dict(processes.gather(list(zip(own, replies, strict=True))))
         found = [by_place[place] for place in range(len(wanted))]
         self.usage += [one.get("usage") for one in found if not isinstance(one, str)]
         return found
+
+    def tokens_of(self, reply: Mapping[str, Any] | str) -> int:
+        """Tokens that the server wrote for a reply: as it says, or in the student's tokens; none for one given up."""
+        if isinstance(reply, str):
+            return 0
+        usage = reply.get("usage")
+        return int(usage[1]) if usage else len(self.completion(reply).tokens)
 
     def answer(self, problem: Problem, number: int, sampling: Mapping[str, Any]) -> dict[str, Any]:
         """One answer: its text and how it ended."""
@@ -157,6 +165,7 @@ class ServerTeacher(Teacher[ServerConfig]):
 
         with processes.together():
             scored = dict(zip(mine, self.client.each(one, mine), strict=True))
+        self.engine.work.by_server(sum(len(found.sampled) for found in scored.values()))
         if form == "sampled":
             told = {place: found.sampled.tolist() for place, found in scored.items()}
             scores = dict(processes.gather(list(told.items())))

@@ -110,7 +110,10 @@ class TRL(Method[TRLConfig]):
         self.stage.time(timing | {"tokens_per_second": tokens / max(seconds, 1e-9)})
         said = {RENAMED.get(name, name): value for name, value in logs.items() if name not in LEFT_OUT}
         count = {"completions": len(completions), "tokens": tokens, "length": tokens / len(completions)}
-        self.stage.log({"step": step, **said, **count})
+        took = self.stage.count_alone(groups, scored=self.config.trainer == "dpo")
+        if self.config.trainer == "kto":  # whose passes over other prompts' answers TRL does not tell
+            del took["flops/score"]
+        self.stage.log({"step": step, **said, **count, **took})
         self.stage.border(step, trainer.optimizer, self, last=step == total)
 
     def compare_tokens(self, trainer: Any) -> None:

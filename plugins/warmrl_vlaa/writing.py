@@ -34,14 +34,22 @@ def written(stage: Stage, step: str, choice: Choice, requests: Sequence[Problem]
         "sampling": sampling,
     }
     out: list[str] = []
+    stage.work.settle(stage.processes)
     size = stage.sampling.block_size * stage.processes.world * (AT_ONCE if teacher.keeps else 1)
     for start in range(0, len(requests), size):
         block = requests[start : start + size]
         keys = [{**shared, "request": one.id, "prompt": identity(one.messages)} for one in block]
+        taken = {**shared, "work": keys}
         found: list[Any] = stage.processes.agree([cache.read(key) for key in keys])
-        if None in found:
+        if None not in found:
+            stage.work.keep(stage.work.read(cache.read(taken)))
+        else:
             drawn = teacher.attempt(block, **sampling)
             found = [one if isinstance(one, str) else [one.text, one.finish] for one in drawn]
+            spent = stage.work.take(stage.processes)
+            stage.work.keep(spent)
+            if stage.processes.first:
+                cache.write(taken, spent.columns())
             for key, one in zip(keys, found, strict=True):
                 if stage.processes.first and not isinstance(one, str):
                     cache.write(key, one)

@@ -10,6 +10,7 @@ from tiny_runs import Home, stop_after
 from warmrl.domain.errors import Interrupted
 from warmrl.domain.problem import Problem
 from warmrl.engine.curating import in_blocks, keep_curated
+from warmrl.engine.work import Tally
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "sft_teacher_then_grpo.toml"
 SMALL = [
@@ -26,10 +27,10 @@ def curated(home: Home) -> list[dict]:
 
 
 def stage_in(folder: Path, names: str) -> SimpleNamespace:
-    alone = SimpleNamespace(world=1, first=True, agree=lambda value: value, wait=lambda: None)
+    alone = SimpleNamespace(world=1, first=True, agree=lambda value: value, gather=list, wait=lambda: None)
     place = {"folder": folder, "sampling": SimpleNamespace(block_size=2), "stopping": lambda: 0, "processes": alone}
     problems = [Problem(name, (), gold="") for name in names]
-    return SimpleNamespace(name="stage", problems=problems, findings=[], funnel=[], **place)
+    return SimpleNamespace(name="stage", problems=problems, findings=[], funnel=[], work=Tally(), **place)
 
 
 def test_a_block_is_read_back_for_its_own_problems(tmp_path):
@@ -71,5 +72,9 @@ def test_stopped_between_blocks(tmp_path):
     stopped.run(SMALL)
     assert curated(stopped)[0]["solution"] == "read back"
     assert curated(stopped)[-1] == curated(whole)[-1]
+    took = [json.loads((home.path / "run/stages/traces/done.json").read_text())["work"] for home in (whole, stopped)]
+    assert took[0] == took[1] and (took[0]["prompts"], took[0]["samples"]) == (9, 0)
+    assert took[0]["teacher_tokens"] >= sum(len(row["solution"].split()) for row in curated(whole))
+    assert took[0]["flops"]["teacher"] and not took[0]["flops"]["train"]
     assert not first.exists()
     assert not second.exists()

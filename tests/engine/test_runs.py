@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +31,45 @@ def test_a_run_says_what_it_made(whole: Home) -> None:
     scores = json.loads((run / "evaluations" / "rl@2.validation" / "scores.json").read_text())
     assert len(scores["metrics"]["pass@4"]["values"]) == 8
     assert (run / "report.html").stat().st_size > 100_000
+
+
+def test_a_stage_says_what_it_took(whole: Home) -> None:
+    """Prompts and samples as the recipe has them; tokens are the ledger's and the rollouts'. The two agree on resumed
+    runs, whose rows of metrics are the same bytes.
+    """
+    stages = whole.path / "run" / "stages"
+    warm, rl = (json.loads((stages / name / "done.json").read_text())["work"] for name in ("warm", "rl"))
+    rows = {name: journal(stages / name / "metrics.jsonl") for name in ("warm", "rl")}
+    assert [warm[name] for name in ("prompts", "samples", "updates")] == [3 * 4, 3 * 4 * 2, 3]
+    assert [rl[name] for name in ("prompts", "samples", "teacher_tokens")] == [3 * 4, 3 * 4 * 4, 0]
+    sampled = {name: sum(row["tokens"] for row in rows[name]) for name in rows}
+    assert warm["sampled_tokens"] == warm["trained_tokens"] == warm["teacher_tokens"] == sampled["warm"]
+    assert rl["sampled_tokens"] == rl["trained_tokens"] == sampled["rl"], "the reference makes every group informative"
+    assert rl["updates"] == 6
+    for work, name in ((warm, "warm"), (rl, "rl")):
+        assert work["flops"] == {one: sum(row[f"flops/{one}"] for row in rows[name]) for one in work["flops"]}
+        assert work["flops"]["train"] == 3 * work["flops"]["sample"], "the same tokens, and nothing frozen"
+    assert warm["flops"]["score"] == rl["flops"]["teacher"] == 0 < warm["flops"]["teacher"]
+    assert rl["flops"]["score"] == 2 * rl["flops"]["sample"], "the old policy and the reference"
+    report = json.loads((whole.path / "run" / "report.json").read_text())
+    assert [stage["work"] for stage in report["stages"]] == [warm, rl]
+
+
+def test_a_stage_of_an_older_warmrl_is_not_counted(whole: Home, tmp_path: Path) -> None:
+    copy = Home(tmp_path / "copy")
+    shutil.copytree(whole.path, copy.path, symlinks=True)
+    done = copy.path / "run" / "stages" / "rl" / "done.json"
+    record = json.loads(done.read_text())
+    del record["work"]
+    done.write_text(json.dumps(record))
+    copy.run()
+    report = json.loads((copy.path / "run" / "report.json").read_text())
+    assert [bool(stage["work"]) for stage in report["stages"]] == [True, False]
+    assert "| rl | grpo | warm | 3 | not counted |" in (copy.path / "run" / "report.md").read_text()
+
+
+def journal(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def test_training_moves_the_policy(whole: Home) -> None:

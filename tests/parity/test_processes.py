@@ -15,6 +15,7 @@ from parity.subjects import TOLERANCE, Update, write_checkpoint
 from ranks import ranks
 from safetensors.torch import load_file
 
+from warmrl.engine.work import COUNTS
 from warmrl.testing.run import environment, warmrl, write_recipe
 
 # In bfloat16 a rank's rows are summed in another order, and products round at 2^-9.
@@ -133,6 +134,12 @@ def test_a_run(tmp_path):
         assert own.keys() == other.keys()
         numbers = [name for name, value in own.items() if isinstance(value, float)]
         assert [own[name] for name in numbers] == pytest.approx([other[name] for name in numbers], rel=1e-4, abs=1e-7)
+        counts = [name for name in own if name in COUNTS or name.startswith("flops/")]
+        assert len(counts) == 10
+        assert [own[name] for name in counts] == [other[name] for name in counts]
+    assert own["samples"] > own["completions"], "some were sampled for nothing"
+    cold = [json.loads((run / "stages/cold/done.json").read_text())["work"] for run in (one, two)]
+    assert cold[0] == cold[1] and cold[0]["flops"]["score"], "the reference's pass is in no step"
 
 
 def test_too_few_processes_fail_loudly(tmp_path):

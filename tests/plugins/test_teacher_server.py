@@ -90,7 +90,8 @@ def drawn(teacher: ServerTeacher, samples: int = 2, of: list[Problem] = PROBLEMS
 def test_an_answer(make: Make, server: Server, policy: Policy) -> None:
     """Messages in order with the instruction, the image as a PNG, a seed for each; tokens of the student."""
     server.faults = ["", "", "", "cut off"]
-    found = make(concurrency=1).generate(PROBLEMS, 2, max_tokens=9, temperature=0.7)
+    teacher = make(concurrency=1)
+    found = teacher.generate(PROBLEMS, 2, max_tokens=9, temperature=0.7)
     first, *_, last = server.asked()
     assert len({body["seed"] for body in server.asked()}) == 4
     assert (first["model"], first["max_tokens"], first["temperature"], first["n"]) == ("m", 9, 0.7, 1)
@@ -100,6 +101,9 @@ def test_an_answer(make: Make, server: Server, policy: Policy) -> None:
     assert isinstance(last["messages"][0]["content"], str)
     one, cut = found[0][0], found[1][1]
     assert one.tokens == policy.encode_answer(one.text) and (one.origin, one.finish) == ("teacher", "stop")
+    took = teacher.engine.work.now
+    assert took.teacher_tokens == 4 * 20, "as the server says"
+    assert took.flops["teacher"] is None and took.samples == 0
     assert cut.finish == "length" and cut.tokens == policy.encode_answer(cut.text)[:-1]
 
 

@@ -20,10 +20,11 @@ from warmrl_vlaa.config import PerplexityConfig, VlaaConfig
 from warmrl_vlaa.item import Item, has_any
 from warmrl_vlaa.perplexity import Perplexity
 from warmrl_vlaa.prompts import laid_out
-from warmrl_vlaa.writing import Failed
+from warmrl_vlaa.writing import Failed, written
 
-from warmrl.api import Choice, Image, Message, Problem, Text, UsageError
+from warmrl.api import Choice, Completion, Image, Message, Problem, Text, UsageError
 from warmrl.domain.errors import Interrupted
+from warmrl.domain.recipe import ModelTable
 from warmrl.engine.processes import Processes
 from warmrl.plugin.registry import Registry
 from warmrl.testing import MetricContract, RewardContract
@@ -194,6 +195,34 @@ def test_nothing_is_written_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     home.run([*SMALL, "stage.pipeline.verifier.empty=0.5"])
     again = asked - before
     assert set(again) == {name for name in before if name.startswith("verify/")}
+
+
+def test_what_was_written_before_a_kill_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer's tokens are kept beside its texts, a block at a time."""
+    policy, made = load_policy(write_checkpoint(tmp_path / "model", 1)), []
+    choice = Choice(
+        kind="teacher", use="pocket_writer", config=REGISTRY.get("teacher", "pocket_writer").config(role="rewriter")
+    )
+
+    def total() -> dict[str, Any]:
+        stage = stage_for(policy, VlaaConfig.model_construct(), tmp_path / "store" / "entry", Processes())
+        stage.sampling = SimpleNamespace(block_size=2, choice=choice)  # type: ignore[assignment]
+        stage.model = ModelTable(path="pocket:base")
+
+        def attempt(some: list[Problem], **_: Any) -> list[Completion]:
+            made.extend(some)
+            stage.work.by_server(len(some))
+            return [Completion((), "text", origin="teacher") for _ in some]
+
+        nothing = {"keeps": False, "spent": list, "release": lambda: None}
+        monkeypatch.setattr(stage, "teacher", lambda *_, **__: SimpleNamespace(attempt=attempt, **nothing))
+        assert written(stage, "caption", choice, [problem(name) for name in "abc"], max_tokens=4) == ["text"] * 3
+        work = stage.work.total([])
+        assert work
+        return work.record()
+
+    assert total() == total() and len(made) == 3
+    assert total()["teacher_tokens"] == 3
 
 
 def test_perplexity(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def stage(name: str, use: str, kind: str, policy: str, steps: int, seconds: floa
         "reused": False,
         "seconds": seconds,
         "steps": steps,
+        "work": None,
         "rows": made,
     }
 

@@ -14,7 +14,7 @@ from warmrl.report import output
 from warmrl.report.build import build
 from warmrl.report.html import render
 from warmrl.report.markdown import render as render_markdown
-from warmrl.report.words import DASH, MINUS, change, duration, number, probability, quantity, span
+from warmrl.report.words import DASH, MINUS, change, count, duration, number, operations, probability, quantity, span
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>`|**b**\u2028{{ 7 * 7 }}"
 CHROMIUM = shutil.which("chromium")
@@ -100,7 +100,7 @@ def test_hostile_text_breaks_no_markdown(run: dict[str, Any]) -> None:
     assert not re.search(r"(?<!\\)<", outside)
     widths = [len(re.findall(r"(?<!\\)\|", line)) for line in outside.splitlines() if line.startswith("| stage")]
     rows = [len(re.findall(r"(?<!\\)\|", line)) for line in outside.splitlines() if line.startswith("| warm |")]
-    assert set(widths) == set(rows) == {7}
+    assert set(widths) == set(rows) == {13}
 
 
 def test_better_is_never_said(run: dict[str, Any]) -> None:
@@ -143,6 +143,28 @@ def test_numbers_read_well() -> None:
     assert number(2.5, "count") == "2.50"
     assert [probability(p) for p in (None, 0.0001, 0.0123, 1.0)] == [DASH, "< 0.001", "0.012", "1"]
     assert [duration(s) for s in (4.25, 192, 7260)] == ["4.2 s", "3 min 12 s", "2 h 1 min"]
+    assert [count(n) for n in (0, 999, 1234567, None)] == ["0", "999", "1\u202f234\u202f567", DASH]
+    assert [operations(n) for n in (0, 999, 12_345, 1.5e18, None)] == [
+        "0 FLOP",
+        "999 FLOP",
+        "12.3 kFLOP",
+        "1.5 EFLOP",
+        DASH,
+    ]
+
+
+def test_what_a_stage_took(run: dict[str, Any]) -> None:
+    """In one table with its time; what was not counted is no zero, and one unknown phase leaves no sum."""
+    counts = {"prompts": 640, "samples": 5120, "sampled_tokens": 99, "trained_tokens": 1_234_567, "teacher_tokens": 42}
+    warm, rl = run["stages"]
+    warm["work"] = {**counts, "updates": 80, "flops": {"sample": 10**12, "score": 0, "train": 2 * 10**12, "teacher": 0}}
+    report = build(run)
+    page, text = render(report), render_markdown(report)
+    assert "| warm | opd | base | 80 | 640 | 5 120 | 1 234 567 | 42 | 80 | 3 TFLOP |" in text
+    assert "<td>80</td><td>640</td><td>5\u202f120</td><td>1\u202f234\u202f567</td><td>42</td>" in page
+    assert "<td>not counted</td>" in page and "| rl | grpo | warm | 180 | not counted |" in text
+    rl["work"] = {**warm["work"], "flops": {**warm["work"]["flops"], "teacher": None}}
+    assert f"| 80 | {DASH} |" in render_markdown(build(run))
 
 
 @pytest.mark.slow

@@ -42,6 +42,9 @@ C = TypeVar("C", bound=TeacherConfig)
 class Teacher(ABC, Generic[C]):
     """A model that generates text, or scores a student's tokens. Its config says what it can do.
 
+    What runs through the stage's own passes and sampler is counted there; a teacher whose model is elsewhere (a server)
+    tells the tokens that it wrote or judged to `engine.work.by_server`.
+
     `keeps` is True where what it gave once is read from the disk when it is asked again.
     """
 

@@ -119,6 +119,8 @@ def scored(
             output = policy.packed(row, None, extras=extras)
         if row.is_dummy:
             continue
+        if policy.counter:
+            policy.counter.scored(rows[rank])
         columns = {"logprob": output.logprob, "entropy": output.entropy, **output.extras}
         table = torch.stack([row.owner[:, 2].double(), *(column.double() for column in columns.values())], 1)
         for group, answer, part in row.by_answer(table.cpu()):
@@ -160,6 +162,8 @@ def hidden_states(
             for completion in group.completions:
                 completion.signals[signal] = nothing.expand(len(completion.tokens), -1)
         for (row,) in plan(encoded, token_budget=token_budget, share=policy.packed.share):
+            if policy.counter:
+                policy.counter.scored(row)
             row = row.to(policy.device)
             with processes.accelerator.autocast():
                 states = policy.packed.hidden(row)

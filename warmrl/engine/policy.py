@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy, deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -29,6 +29,9 @@ from warmrl.engine.weights import changing, put_back
 from warmrl.packed.features import CACHE_BYTES as FEATURE_BYTES
 from warmrl.packed.plan import Answer, EncodedGroup, Prompt
 from warmrl.packed.policy import PackedPolicy
+
+if TYPE_CHECKING:
+    from warmrl.engine.work import Counter, Tally
 
 # A bar for each load and save of a checkpoint would bury the run's own progress.
 disable_progress_bar()
@@ -61,6 +64,7 @@ class Policy:
         self.prompts = Prompts()
         self.compute = self.packed.head_weight.dtype
         self.folder: Path | None = None  # where it was loaded from
+        self.counter: Counter | None = None  # what goes through it is counted, where a stage spends it
 
     @classmethod
     def load(
@@ -113,6 +117,19 @@ class Policy:
         """The policy with its adapters off, for scoring: no second copy of anything."""
         found = copy(self)
         found.packed = Unadapted(self.packed)  # type: ignore[assignment]
+        return found
+
+    def counted(self, tally: Tally, *, teaches: bool = False) -> Policy:
+        """This policy, what goes through it counted from now on."""
+        from warmrl.engine.work import Counter
+
+        self.counter = Counter(tally, self, teaches=teaches)
+        return self
+
+    def teaching(self) -> Policy:
+        """The policy as its own teacher: what it is asked counts as a teacher's work."""
+        found = copy(self)
+        found.counter = self.counter and self.counter.teaching()
         return found
 
     def stock(self) -> Any:

@@ -206,6 +206,7 @@ class RunFolder:
             "reused": self.stages[stage]["reused"],
             "seconds": record["seconds"],
             "steps": record["steps"],
+            "work": record.get("work"),
             "funnel": record.get("funnel", []),
             "rows": Journal(entries.stage_folder(stage) / "metrics.jsonl").rows(),
             **({"handed_on": self.step_handed_on(stage)} if stage in self.handoffs else {}),

@@ -81,6 +81,8 @@ class Sampling:
                 if number % self.processes.world == self.processes.rank:
                     requests = [request(groups[i], samples, seed, **sampling) for i in block]
                     mine.append((block.start, sample(requests)))
+                    if policy.counter:
+                        policy.counter.sampled([policy.encode_prompt(one.messages) for one in requests], mine[-1][1])
         for start, drawn in self.processes.gather(mine):
             for offset, completions in enumerate(drawn):
                 groups[start + offset].completions = completions

@@ -33,6 +33,7 @@ from warmrl.engine.sampling import Sampling, completion_seed
 from warmrl.engine.scoring import Rewards
 from warmrl.engine.spreading import Spread
 from warmrl.engine.suites import asked
+from warmrl.engine.work import Tally
 from warmrl.plugin.registry import Registry
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ class Stage:
     checkpoint: Callable[[str], Policy] | None = None
     allow_code: bool = False
     tokenised: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    work: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
         self._timing: dict[str, Any] = {}
+        self.policy.counted(self.work)
         self.metrics = Journal(self.folder / "metrics.jsonl")
         self.timings = Journal(self.folder / "timings.jsonl")
         self.rollouts = Journal(self.folder / "rollouts.jsonl")
@@ -131,7 +134,7 @@ class Stage:
         return Path(find(path, revision, self.registry).path)
 
     def load_policy(self, path: str, revision: str | None = None, memory: Mapping[str, str] | None = None) -> Policy:
-        """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge).
+        """Another checkpoint, frozen, in the recipe's dtype (a teacher, a judge); its work counts as a teacher's.
 
         `memory` spreads its layers over device, host memory and disk: the most of `device` and `cpu` ("70GiB") for it.
         """
@@ -143,7 +146,7 @@ class Stage:
         policy.model.requires_grad_(False)
         if spread is not None:
             finalize(policy.model, shutil.rmtree, spread.folder, ignore_errors=True)
-        return policy
+        return policy.counted(self.work, teaches=True)
 
     def given(self, problem: Problem, *texts: str) -> Group:
         """A group whose completions are given texts (a worked answer of the data; a preference pair)."""
@@ -209,6 +212,23 @@ class Stage:
         if self.processes.first:
             self.metrics.append(row)
         self.on_row(row)
+
+    def count_alone(self, groups: Sequence[Group], *, scored: bool = False) -> dict[str, int]:
+        """For loops of one's own: what one update over groups took, for its row of metrics (see `log`).
+
+        Each completion is taken to have had a prompt of its own. `scored`: another pass read them all, a reference's.
+        """
+        from warmrl.engine.passes import bare
+        from warmrl.packed.plan import plan
+
+        counter = self.policy.counter
+        for (row,) in plan([bare(self.policy.encode_group(one)) for one in groups], token_budget=1, share=False):
+            if counter:
+                counter.trained(row)
+            if counter and scored:
+                counter.scored(row)
+        self.work.once(self.processes, prompts=len(groups), updates=1)
+        return self.work.take(self.processes).columns()
 
     def keep_samples(self, step: int, groups: Sequence[Group], left_out: Sequence[Group] = ()) -> None:
         """Write down what a step (from 1) trained on, some of it in full, and what it sampled for nothing."""

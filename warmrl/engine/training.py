@@ -34,6 +34,7 @@ def train(stage: Stage, method: Method[Any]) -> None:
     optimizer = adamw(stage, config)
     start = resume(stage, optimizer, method)
     method.prepare()
+    stage.work.settle(stage.processes)
     total = method.total_steps()
     for step in range(start, total):
         clock = Clock()
@@ -42,6 +43,7 @@ def train(stage: Stage, method: Method[Any]) -> None:
         row = update(stage, method, packed, optimizer, groups, step, clock)
         done = stage.processes.agree(method.after_step(step))
         stage.keep_samples(step + 1, groups, method.left_out())
+        stage.work.once(stage.processes, prompts=len(groups) + len(method.left_out()))
         write_step(stage, row, clock, step, total)
         last = done or step + 1 == total
         border(stage, step + 1, optimizer, method, last)
@@ -118,6 +120,8 @@ def one_update(
             processes.accelerator.backward(output.loss * (0.0 if row.is_dummy else float(processes.world)))
         if not row.is_dummy:
             measure(sums, method, row, output)
+            if stage.policy.counter:
+                stage.policy.counter.trained(rows[processes.rank])
             stage.agreement.add(row, output.logprob)
     sums = processes.sums(sums)
     problems = [group.problem.id for group in groups]
@@ -128,6 +132,7 @@ def one_update(
         norm = float(full(processes.accelerator.clip_grad_norm_(parameters, config.max_grad_norm)))
         refuse_non_finite(stage, step, norm, "gradient norm", problems)
         optimizer.step()
+        stage.work.once(processes, updates=1)
     return {**sums, "grad_norm": norm}
 
 
@@ -243,11 +248,11 @@ def named(groups: Sequence[Group]) -> list[list[Any]]:
 
 
 def write_step(stage: Stage, row: dict[str, float], clock: Clock, step: int, total: int) -> None:
-    """Write a step's row and its times."""
+    """Write a step's row, what it spent, and its times."""
     timing = {"stage": stage.name, "step": step + 1, "steps": total, **clock.seconds}
     timing["rows_recomputed"] = stage.recompute.taken()
     stage.time(timing | {"tokens_per_second": row["tokens"] / max(clock.total(), 1e-9)})
-    stage.log({"step": step + 1, **row})
+    stage.log({"step": step + 1, **row, **stage.work.take(stage.processes).columns()})
 
 
 def write_samples(stage: Stage, step: int, groups: Sequence[Group], left_out: Sequence[Group]) -> None:

@@ -31,6 +31,7 @@ from warmrl.engine.stage import Stage
 from warmrl.engine.storage import write_json
 from warmrl.engine.suites import Suite
 from warmrl.engine.trainable import add_adapters, freeze_but
+from warmrl.engine.work import Tally
 
 
 class Workshop:
@@ -100,13 +101,15 @@ class Workshop:
         stage.keep |= frozenset(self.entries.kept_steps(name, total))
         self.progress.stage_started(name, choice.use, total)
         plugin.run()
-        record = {"steps": len(stage.metrics.rows()), "planned": total, "seconds": spent(stage, began)}
-        finish(stage, record)
+        rows = stage.metrics.rows()
+        work = stage.work.total(rows)
+        counted = {"work": work.record()} if work else {}
+        finish(stage, {"steps": len(rows), "planned": total, "seconds": spent(stage, began), **counted})
 
     def open(self, name: str, folder: Path) -> Stage:
         """A stage's policy, data and services."""
         recipe, config = self.recipe, stage_config(self.recipe.stage[name])
-        source = self.entries.policy_source(config.policy)
+        source, work = self.entries.policy_source(config.policy), Tally()
         stage = Stage(
             name=name,
             config=config,
@@ -123,10 +126,11 @@ class Workshop:
             folder=folder,
             keep=frozenset(self.entries.kept_steps(name)),
             stopping=self.stopping,
-            reference=lambda: self.load(source, trained=False),
-            checkpoint=lambda other: self.load(self.entries.policy_source(other), trained=False),
+            reference=lambda: self.load(source, trained=False).counted(work),
+            checkpoint=lambda other: self.load(self.entries.policy_source(other), trained=False).counted(work),
             say=self.progress.say,
             allow_code=self.allow_code,
+            work=work,
         )
         if getattr(config, "lora", None):
             stage.reference = stage.policy.unadapted

@@ -4,8 +4,9 @@
 and every contrast is paired with shared draws. The dict:
 
     name, seed, recipe, environment     as they are to be shown; `recipe["eval"]` gives level, draws and seed
-    stages                              in order: name, use, kind, policy, key, reused, seconds, steps, and rows of
-                                        metrics (`step` counts from 1; none for a curator)
+    stages                              in order: name, use, kind, policy, key, reused, seconds, steps, work (as in
+                                        `done.json`; None: not counted), and rows of metrics (`step` counts from 1;
+                                        none for a curator)
     evaluations                         as `scores` says, with stage, step (None: the end) and settings; optionally
                                         what `grading` says
     handoff                             optional: what hand-off rules chose, each with its candidates' evaluations

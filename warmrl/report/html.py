@@ -19,7 +19,7 @@ from warmrl.report.comparison_figures import comparison_figures
 from warmrl.report.comparison_tables import RULES, TESTS, claims, family, few, method_suites, standings, target_suites
 from warmrl.report.figures import figures
 from warmrl.report.handoff import handoff_tables
-from warmrl.report.tables import blocks, by_suite, grading, metric_grid, missing, overlapping, stage_times
+from warmrl.report.tables import TOOK, blocks, by_suite, grading, metric_grid, missing, overlapping, spent
 
 CLAIM = "Checkpoint claim: intervals over problems."
 
@@ -81,7 +81,8 @@ def trained(report: Mapping[str, Any]) -> dict[str, Any]:
         "suites": suites,
         "handoffs": handoff_tables(report),
         "along": along(report),
-        "times": stage_times(report),
+        "took": list(TOOK),
+        "spent": spent(report),
         "figures": figures(report),
     }
 

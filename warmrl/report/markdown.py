@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from warmrl.report.along import along
 from warmrl.report.handoff import handoff_tables
-from warmrl.report.tables import blocks, by_suite, grading, metric_grid, overlapping
+from warmrl.report.tables import TOOK, blocks, by_suite, grading, metric_grid, overlapping, spent
 from warmrl.report.words import DASH, change, duration, number, percent, probability, rate, span, verdict
 
 Table = Mapping[str, Any]
@@ -38,7 +38,7 @@ def render(report: Mapping[str, Any]) -> str:
         lines += ["", *table(found["heads"], found["rows"])]
     lines += evaluations(report)
     lines += findings(report)
-    lines += ["", "## Stages and time", "", *stages(report["stages"])]
+    lines += ["", "## What it took", "", *stages(report)]
     if report["budget"]:
         lines += ["", "## Budget", "", *fenced(report["budget"])]
     lines += ["", "## How to reproduce it", "", *reproduce(report)]
@@ -168,20 +168,21 @@ def sampling(report: Table) -> list[str]:
     return table(["setting", *found["heads"]], [[row["field"], *row["values"]] for row in found["rows"]])
 
 
-def stages(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What ran, from what, for how long."""
+def stages(report: Table) -> list[str]:
+    """What ran, from what, what it took, for how long."""
     return table(
-        ["stage", "plugin", "starts from", "steps", "time", "key"],
+        ["stage", "plugin", "starts from", "steps", *TOOK, "time", "key"],
         [
             [
                 stage["name"],
                 stage["use"],
                 stage["policy"],
                 str(stage["steps"] or DASH),
+                *stage["took"],
                 duration(stage["seconds"]) + (" (reused)" if stage["reused"] else ""),
                 stage["key"],
             ]
-            for stage in found
+            for stage in spent(report)
         ],
     )
 

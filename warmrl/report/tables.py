@@ -7,10 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warmrl.report.comparable import flat
-from warmrl.report.words import UNITS, rate
+from warmrl.report.words import DASH, UNITS, count, operations, rate
 
 Table = dict[str, Any]
 
+TOOK = {
+    "prompts": "prompts",
+    "samples": "samples",
+    "student tokens": "trained_tokens",
+    "teacher tokens": "teacher_tokens",
+    "updates": "updates",
+    "FLOPs": "",
+}
+"""What a stage took, as the table's columns: a count's name, or the operations of all phases."""
 ROLES = {"entry": "RL entry", "end": "end"}
 
 
@@ -207,9 +216,22 @@ def shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def stage_times(report: Mapping[str, Any]) -> list[Table]:
-    """Each stage with its share of the longest stage's time, in percent."""
+def spent(report: Mapping[str, Any]) -> list[Table]:
+    """Each stage with what it took, as cells of `TOOK`, and its share of the longest stage's time, in percent."""
     longest = max((stage["seconds"] for stage in report["stages"]), default=0.0)
     return [
-        {**stage, "width": round(100 * stage["seconds"] / longest, 1) if longest else 0.0} for stage in report["stages"]
+        {
+            **stage,
+            "took": took(stage.get("work")),
+            "width": round(100 * stage["seconds"] / longest, 1) if longest else 0.0,
+        }
+        for stage in report["stages"]
     ]
+
+
+def took(work: Mapping[str, Any] | None) -> list[str]:
+    """A stage's counts in words, and the operations of all phases; what an older warmrl made was not counted."""
+    if work is None:
+        return ["not counted", *[DASH] * (len(TOOK) - 1)]
+    flops = list(work["flops"].values())
+    return [*(count(work[name]) for name in TOOK.values() if name), operations(None if None in flops else sum(flops))]

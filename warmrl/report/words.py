@@ -15,6 +15,8 @@ UNITS = {"share": "%", "nats": "nats per token", "count": "answers", "tokens": "
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
+PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
+
 Row = Mapping[str, Any]
 
 
@@ -76,6 +78,19 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def count(found: int | None) -> str:
+    """A whole number, in groups of three digits; a dash where it isn't known."""
+    return DASH if found is None else f"{found:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def operations(found: float | None) -> str:
+    """Floating-point operations with three digits: `1.23 TFLOP`; a dash where they aren't known."""
+    if found is None:
+        return DASH
+    power = min(max(len(str(round(found))) - 1, 0) // 3, len(PREFIXES) - 1)
+    return f"{found / 1000**power:.3g} {PREFIXES[power]}FLOP"
 
 
 def verdict(row: Row, *, over_time: bool = True) -> str:

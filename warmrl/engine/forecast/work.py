@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from warmrl.engine.forecast.machines import Machine
 from warmrl.packed.shapes import Layers, Shapes
@@ -15,6 +16,17 @@ from warmrl.packed.shapes import Layers, Shapes
 # Shares of a device's peak: of matrix products in training, of memory bandwidth in sampling. Assumptions; the first is
 # what well-run training of this size reaches, the second leaves room for all that is no reading of weights.
 UTILISATION, BANDWIDTH_USED = 0.4, 0.5
+
+
+class Passed(Protocol):
+    """What one forward pass computes: unique tokens, the (query, key) pairs they see, and the tokens it scores."""
+
+    @property
+    def tokens(self) -> float: ...
+    @property
+    def pairs(self) -> float: ...
+    @property
+    def scored(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ class Load:
         return self.prompts * (own + self.completions * self.completion * (self.prompt + self.completion / 2))
 
 
-def language_flops(shapes: Shapes, load: Load) -> tuple[float, float]:
+def language_flops(shapes: Shapes, load: Passed) -> tuple[float, float]:
     """Operations of one forward pass: the decoder's, and the head's."""
     decoder = shapes.decoder
     matrices = 2 * shapes.matrices["language"] * load.tokens
@@ -84,12 +96,17 @@ def forward_flops(shapes: Shapes, load: Load) -> float:
 
 def training_flops(shapes: Shapes, load: Load, parts: Collection[str], *, adapters: bool, recompute: bool) -> float:
     """Operations of forward and backward passes; images under a frozen tower are counted apart, once for all."""
-    decoder, head = language_flops(shapes, load)
-    own = "language" in parts and not adapters
-    found = decoder * (3 if own else 2) + head * (3 if own else 2) + (decoder if recompute else 0)
+    found = language_training_flops(shapes, load, parts, adapters=adapters)
+    found += language_flops(shapes, load)[0] if recompute else 0
     if "vision" in parts:
         found += vision_flops(shapes, load) * ((2 if adapters else 3) + recompute)
     return found
+
+
+def language_training_flops(shapes: Shapes, load: Passed, parts: Collection[str], *, adapters: bool) -> float:
+    """Operations of decoder and head, forward and backward; a frozen one still hands the gradient of its input on."""
+    own = "language" in parts and not adapters
+    return sum(language_flops(shapes, load)) * (3 if own else 2)
 
 
 def seconds_of_training(flops: float, machine: Machine, processes: int) -> float | None:

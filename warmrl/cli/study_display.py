@@ -134,7 +134,7 @@ def planned_sentences(reasons: Mapping[Cell, str | None]) -> Iterator[str]:
 def words_of(place: Place | None) -> str:
     """Where a cell is, with the numbers of its newest step."""
     if place is None:
-        return "between stages"
+        return "starting or evaluating"
     step = f"{place.stage} {place.step}" + (f"/{place.steps}" if place.steps else "")
     numbers: dict[str, Any] = {
         name: place.row[name] for name in ("reward", "entropy", "entropy_on_data") if name in place.row

@@ -47,7 +47,7 @@ class Child:
             begins = stream.tell()
             process = subprocess.Popen(  # noqa: S603
                 command,
-                env=os.environ | more | {PARENT: str(os.getpid())},
+                env=os.environ | more | {PARENT: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,

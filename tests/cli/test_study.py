@@ -1,0 +1,183 @@
+"""A study by its real command: killed, gone on, reused, one arm changed, some cells only; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from warmrl.domain.errors import UsageError, WarmrlError
+from warmrl.engine import study_file
+from warmrl.engine.entries import Entries
+from warmrl.engine.experiment import Experiment
+from warmrl.engine.progress import Progress
+from warmrl.engine.run_folder import RunFolder
+from warmrl.engine.run_place import known_study
+from warmrl.engine.study_file import Cell
+from warmrl.testing.run import Outcome, environment, results, warmrl, write_recipe
+
+POCKET = {"use": "pocket_geometry", "split": "train", "limit": 8}
+RL = {"use": "grpo", "policy": "warm", "data": "train", "steps": 1, "prompts_per_step": 2, "samples_per_prompt": 2}
+SFT = {"use": "sft", "data": "train", "steps": 1, "prompts_per_step": 2}
+TABLES: dict[str, Any] = {
+    "name": "small",
+    "data": {"train": POCKET},
+    "stage": {"rl": RL | {"max_tokens": 8}},
+    "study": {"seeds": [1], "control": "none", "in_domain": "validation"},
+    "arm": {
+        "none": {"stage": {"warm": {"use": "none", "data": "train"}}},
+        "sft": {"stage": {"warm": SFT}, "declared": {"stage.warm.steps": "a test"}},
+    },
+}
+
+
+def study(*arguments: str, folder: Path) -> Outcome:
+    """`warmrl run` on the study."""
+    return warmrl("run", str(folder / "contract.json"), "--json", *arguments, folder=folder)
+
+
+def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The same by a person's shell, in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "warmrl", "run", str(folder / "contract.json"), *arguments],
+        env=environment(folder),
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def made(run: Path) -> Mapping[str, bytes]:
+    """What a cell must give byte for byte, however often it was killed."""
+    files = [*run.glob("evaluations/*/samples.jsonl"), *run.glob("evaluations/*/scores.json")]
+    return results(run) | {str(file.relative_to(run)): file.read_bytes() for file in files}
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started and that are still there."""
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(one) for one in found.read_text().split()]
+
+
+def begun(folder: Path) -> bool:
+    """Whether a stage of some cell has begun."""
+    return any(folder.glob("home/store/*/key.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc, and Linux for the signal")
+def test_a_study_is_killed_goes_on_and_is_reused(tmp_path: Path) -> None:
+    """Killed with -9 no cell goes on by itself, two processes then share the cells, and an arm's change is its own."""
+    write_recipe(tmp_path, **TABLES)
+    folder = tmp_path / "home" / "small"
+    killed = process(tmp_path, "--only", "arm=sft")
+    until = time.monotonic() + 200
+    while not begun(tmp_path) and killed.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    cells = children(killed.pid)
+    killed.kill()
+    killed.communicate()
+    assert cells, "no cell was at work"
+
+    both = [process(tmp_path, "--only", f"arm={arm}") for arm in ("sft", "none")]
+    said = [one.communicate(timeout=300)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert not any(Path(f"/proc/{one}").exists() for one in cells)
+    assert known_study(folder)["state"] == "finished"
+    found = study_file.read(tmp_path / "contract.json")
+    assert found is not None
+    whole = RunFolder(tmp_path / "whole" / "run")
+    Experiment(Entries(found.recipe(Cell(1, "sft")), tmp_path / "whole" / "store"), whole, Progress()).run()
+    assert made(folder / "sft" / "seed-1") == made(whole.path)
+
+    again = study(folder=tmp_path)
+    again.assert_success()
+    assert again.last["reused"] == ["none/seed-1", "sft/seed-1"] and "started" not in again.err
+
+    changed = study("--set", "arm.sft.stage.warm.steps=2", folder=tmp_path)
+    changed.assert_success()
+    assert changed.last["reused"] == ["none/seed-1"] and changed.last["cells"] == {
+        "finished": ["none/seed-1", "sft/seed-1"]
+    }
+    assert "its recipe changed: `stage.warm.steps`" in changed.err
+
+
+def in_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, *only: str, sets: tuple[str, ...] = ()
+) -> None:
+    """The study in this process, whose cells run `code` instead of a recipe."""
+    from warmrl.cli.study import Asked, run_study
+    from warmrl.engine import study_child
+
+    def command(cell: Cell, *_: Any) -> list[str]:
+        return [sys.executable, "-S", "-c", code, cell.arm]
+
+    monkeypatch.setenv("WARMRL_HOME", str(folder / "home"))
+    monkeypatch.setattr(study_child, "cell_command", command)
+    found = study_file.read(folder / "contract.json", sets)
+    assert found is not None
+    run_study(found, Asked(None, 2, only, ["match"], None, None, False, True), lambda: 0)
+
+
+def test_a_failing_arm_ends_the_study_with_1_and_the_others_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(tmp_path, **TABLES)
+    code = "import sys; sys.exit(sys.argv[1] == 'sft' and 'warmrl: It broke.')"
+    with pytest.raises(WarmrlError, match=r"1 of 2 cells failed \(sft, seed 1\)") as failed:
+        in_process(tmp_path, monkeypatch, code)
+    assert failed.value.exit_code == 1
+    said = capsys.readouterr()
+    last = json.loads(said.out.splitlines()[-1])
+    assert last["cells"] == {"finished": ["none/seed-1"], "failed": ["sft/seed-1"]}
+    assert "Failed: sft, seed 1: It broke." in said.err
+    folder = tmp_path / "home" / "small"
+    assert json.loads((folder / "recipe.json").read_text())["name"] == "small"
+    assert study_file.read(folder / "recipe.merged.json") is not None
+
+
+def test_what_is_wrong_with_any_arm_is_refused_before_any_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recipe(tmp_path, **TABLES)
+    for setting, words in [
+        ("arm.sft.model.path=nowhere", "In the arm `sft`: `model.path`"),
+        ("arm.sft.data.train.split=nowhere", "In the arm `sft`: `data.train`.*empty"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            in_process(tmp_path, monkeypatch, "", sets=(setting,))
+    with pytest.raises(UsageError, match="no arm `opd`"):
+        in_process(tmp_path, monkeypatch, "", "arm=opd")
+    monkeypatch.setitem(os.environ, "RANK", "0")
+    monkeypatch.setitem(os.environ, "WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="without a launcher"):
+        in_process(tmp_path, monkeypatch, "")
+    assert not (tmp_path / "home").exists()
+
+
+def test_options_of_a_study_are_refused_for_a_recipe(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, stage={"rl": RL | {"policy": "base"}})
+    for option, value in [("jobs", "2"), ("only", "arm=sft"), ("cell", "sft,1"), ("accept", "match")]:
+        refused = warmrl("run", str(recipe), f"--{option}", value, folder=tmp_path)
+        assert refused.code == 2 and f"`--{option}` is for a study" in refused.err
+
+
+def test_recipe_commands_know_studies(tmp_path: Path) -> None:
+    recipe = str(write_recipe(tmp_path, **TABLES))
+    check = warmrl("recipe", "check", recipe, folder=tmp_path)
+    assert "2 arms x 1 seeds, 2 cells" in check.out
+    show = json.loads(warmrl("recipe", "show", recipe, folder=tmp_path).out)
+    assert {arm: table["stage"]["warm"]["use"] for arm, table in show.items()} == {"none": "none", "sft": "sft"}
+    one = json.loads(warmrl("recipe", "show", recipe, "--arm", "sft", folder=tmp_path).out)
+    assert one == show["sft"] and one["name"] == "small-sft-1"
+    assert "no cell `sft,9`" in warmrl("recipe", "show", recipe, "--arm", "sft", "--seed", "9", folder=tmp_path).err
+    diff = json.loads(warmrl("recipe", "diff", recipe, "--arms", "none,sft", "--json", folder=tmp_path).out)
+    assert diff["stage.warm.use"] == ["none", "sft"] and all(key.startswith("stage.warm") for key in diff)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from warmrl.domain.errors import RecipeError, UsageError
 from warmrl.engine import recipe_file, study_file
+from warmrl.engine.recipe_schema import schema
 from warmrl.engine.study_cells import cell_of, chosen
 from warmrl.engine.study_file import Cell, StudyFile
 
@@ -162,3 +165,17 @@ def test_cells_that_are_not_there_are_refused(only: str, words: list[str], tmp_p
 def test_the_shipped_study_is_valid() -> None:
     found = study_file.read(ROOT / "recipes" / "study" / "stage1_pocket.toml")
     assert found is not None and len(found.cells) == 35
+
+
+def test_the_schema_knows_studies() -> None:
+    """The shipped study passes; a word that a study or an arm does not have is found."""
+    table = tomllib.loads((ROOT / "recipes" / "study" / "stage1_pocket.toml").read_text())
+    validator = jsonschema.Draft202012Validator(schema())
+    assert not list(validator.iter_errors(table))
+    for path in (("study",), ("arm", "sft"), ("arm", "sft", "stage", "warm")):
+        wrong = json.loads(json.dumps(table))
+        at = wrong
+        for key in path:
+            at = at[key]
+        at["nonsense"] = 1
+        assert list(validator.iter_errors(wrong)), path

@@ -79,7 +79,7 @@ class Heard(Listener):
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_cells_run_in_their_order_some_side_by_side(jobs: int, tmp_path: Path) -> None:
     record, heard = record_in(tmp_path), Heard()
-    StudyRun(record, lambda _: python("import time; time.sleep(0.3)"), jobs, listener=heard).run(record.study.cells)
+    StudyRun(record, lambda _: python("import time; time.sleep(0.2)"), jobs, listener=heard).run(record.study.cells)
     assert [folder for event, folder in heard.events if event == "started"] == [
         "opd/seed-1", "none/seed-1", "opd/seed-2", "none/seed-2",
     ]  # fmt: skip
@@ -173,7 +173,7 @@ def test_two_processes_at_one_study_keep_one_another_s_cells(tmp_path: Path) -> 
     record = record_in(tmp_path)
     code = PARENT.partition("child =")[0] + (
         "record = StudyRecord(study, Path(sys.argv[2]))\n"
-        "for _ in range(40):\n"
+        "for _ in range(10):\n"
         "    for one in [cell for cell in study.cells if cell.arm == sys.argv[3]]: record.update({one: 'running'})\n"
         "for one in [cell for cell in study.cells if cell.arm == sys.argv[3]]: record.update({one: 'finished'})\n"
     )

@@ -54,15 +54,15 @@ def run(
     from warmrl.engine.study_child import only_one
 
     launch.end_with_parent()
-    study = None if dry_run else study_file.read(recipe, sets or [])
-    if study is not None and cell is None:
+    study = study_file.read(recipe, sets or [])
+    if study is not None and cell is None and not dry_run:
         from warmrl.cli.study import Asked, run_study
 
         asked = Asked(out, jobs, only or [], accept or [], tracker, processes, trust_remote_code, as_json)
         run_study(study, asked, stopping)
         return
     if study is None:
-        refuse_of_a_study(recipe, {"jobs": jobs > 1, "only": only, "accept": accept and not dry_run, "cell": cell})
+        refuse_of_a_study(recipe, {"jobs": jobs > 1, "only": only, "accept": accept, "cell": cell})
     file = study.recipe(cell_of(study, cell)) if study and cell else recipe_file.read(recipe, sets or [])
     if dry_run:
         show_plan(file, out, as_json)

@@ -116,8 +116,8 @@ def test_a_study_is_killed_goes_on_and_is_reused(
 def in_process(
     folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, *only: str, sets: tuple[str, ...] = ()
 ) -> None:
-    """The study in this process, whose cells run `code` instead of a recipe."""
-    from warmrl.cli.study import Asked, run_study
+    """The study in this process, whose cells run `code` instead of a recipe; without its plan and its report."""
+    from warmrl.cli import study
     from warmrl.engine import study_child
 
     def command(cell: Cell, *_: Any) -> list[str]:
@@ -125,9 +125,11 @@ def in_process(
 
     monkeypatch.setenv("WARMRL_HOME", str(folder / "home"))
     monkeypatch.setattr(study_child, "cell_command", command)
+    monkeypatch.setattr(study, "plan_once", lambda *_: None)
+    monkeypatch.setattr(study, "report_study", lambda _: [])
     found = study_file.read(folder / "contract.json", sets)
     assert found is not None
-    run_study(found, Asked(None, 2, only, ["match"], None, None, False, True), lambda: 0)
+    study.run_study(found, study.Asked(None, 2, only, ["match"], None, None, False, True), lambda: 0)
 
 
 def test_a_failing_arm_ends_the_study_with_1_and_the_others_are_done(

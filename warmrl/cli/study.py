@@ -69,7 +69,7 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
     fair(study, asked.accept)
     reasons = {cell: known.why(cell) for cell in cells}
     record.begin(states(record, known, reasons))
-    plan_once(record, known.store, asked.accept)
+    plan_once(record, known.store, asked)
     with listener_for(record) as listener:
         work = StudyRun(
             record,
@@ -125,18 +125,18 @@ def fair(study: StudyFile, accept: Sequence[str]) -> None:
         refuse_unexplained(fairness(study, accept), study.path)
 
 
-def plan_once(record: StudyRecord, store: Path, accept: Sequence[str]) -> None:
+def plan_once(record: StudyRecord, store: Path, asked: Asked) -> None:
     """Write the study's plan before anything is spent. A start that goes on with the same study keeps the first's."""
     from warmrl.engine.keys import key_of
     from warmrl.engine.run_place import known
     from warmrl.engine.storage import write_json
 
-    file, of = record.folder / "plan.json", key_of({"study": record.study.whole(), "accept": sorted(accept)})
+    file, of = record.folder / "plan.json", key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
     with suppress(ModuleNotFoundError), record.alone():
         from warmrl.engine.study_plan import study_plan
 
         if known(file).get("of") != of:
-            write_json(file, study_plan(record.study, store, None, accept) | {"of": of})
+            write_json(file, study_plan(record.study, store, None, asked.accept, jobs=asked.jobs) | {"of": of})
 
 
 def report_study(record: StudyRecord) -> list[Path]:

@@ -128,14 +128,14 @@ def fair(study: StudyFile, accept: Sequence[str]) -> None:
 def plan_once(record: StudyRecord, store: Path, asked: Asked) -> None:
     """Write the study's plan before anything is spent. A start that goes on with the same study keeps the first's."""
     from warmrl.engine.keys import key_of
-    from warmrl.engine.run_place import known
+    from warmrl.engine.run_place import object_in
     from warmrl.engine.storage import write_json
 
     file, of = record.folder / "plan.json", key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
     with suppress(ModuleNotFoundError), record.alone():
         from warmrl.engine.study_plan import study_plan
 
-        if known(file).get("of") != of:
+        if object_in(file).get("of") != of:
             write_json(file, study_plan(record.study, store, None, asked.accept, jobs=asked.jobs) | {"of": of})
 
 

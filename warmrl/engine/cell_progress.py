@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from warmrl.engine.run_place import known, known_run
+from warmrl.engine.run_place import known_run, object_in
 
 # The last row of a journal is within so many bytes of its end.
 TAIL_BYTES = 2**16
@@ -30,7 +30,7 @@ def place_of(run: Path) -> Place | None:
     """Where a run is; None before its first stage, between stages, and at its end."""
     for entry in known_run(run).get("entries", []):
         folder = run / entry
-        about = known(folder / "key.json")
+        about = object_in(folder / "key.json")
         if about and not (folder / "done.json").exists():
             row = newest_row(folder / "metrics.jsonl")
             steps = about.get("settings", {}).get("steps") or 0

@@ -19,7 +19,7 @@ from warmrl.engine.entries import Entries
 from warmrl.engine.handoff import HANDOFF, candidates, choice, keep_choice, loss_metric, losses_folder, rule_of
 from warmrl.engine.journal import Journal
 from warmrl.engine.launch import local_processes
-from warmrl.engine.run_place import RUN_FILE, known, known_run
+from warmrl.engine.run_place import RUN_FILE, known_run, object_in
 from warmrl.engine.samples import DESCRIPTION, Draws
 from warmrl.engine.scores import record, rows
 from warmrl.engine.storage import write_json, write_text
@@ -49,7 +49,7 @@ class RunFolder:
             write_text(self.path / ("recipe.json" if file.suffix == ".json" else "recipe.toml"), entries.file.text)
         write_json(self.path / RESOLVED, resolved(entries))
         # A start that makes nothing keeps the devices that things were made on.
-        made_on = {name: one for name, one in known(self.path / "environment.json").items() if name == "devices"}
+        made_on = {name: one for name, one in object_in(self.path / "environment.json").items() if name == "devices"}
         write_json(self.path / "environment.json", environment(entries.file.recipe.launch.sharding) | made_on)
         self.stages: dict[str, Any] = {}
         self.handoffs: dict[str, Any] = {}

@@ -22,15 +22,15 @@ def home() -> Path:
 
 def known_run(folder: Path) -> dict[str, Any]:
     """What a run folder's `run.json` says, or nothing."""
-    return known(folder / RUN_FILE)
+    return object_in(folder / RUN_FILE)
 
 
 def known_study(folder: Path) -> dict[str, Any]:
     """What a study folder's `study.json` says, or nothing."""
-    return known(folder / STUDY_FILE)
+    return object_in(folder / STUDY_FILE)
 
 
-def known(file: Path) -> dict[str, Any]:
+def object_in(file: Path) -> dict[str, Any]:
     """The JSON object of a file, or nothing."""
     try:
         found = json.loads(file.read_text())
@@ -67,8 +67,8 @@ def claim(folder: Path, name: str, *, study: bool = False) -> None:
 
 def newest_run() -> Path:
     """The run of the default folder that finished last. Raises `UsageError` when there is none."""
-    found = {file: known_run(file.parent) for file in home().glob("*/run.json")}
-    runs = [file for file, one in found.items() if one.get("state") == "finished" and "targets" not in one]
+    known = {file: known_run(file.parent) for file in home().glob("*/run.json")}
+    runs = [file for file, one in known.items() if one.get("state") == "finished" and "targets" not in one]
     if not runs:
         raise UsageError(f"{home()} holds no finished run; give a run folder, or set WARMRL_HOME.")
     return max(runs, key=lambda file: file.stat().st_mtime).parent

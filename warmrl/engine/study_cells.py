@@ -13,7 +13,7 @@ from warmrl.domain.errors import UsageError
 from warmrl.engine.entries import CURATED, Entries, policy_folder
 from warmrl.engine.handoff import handoff_file
 from warmrl.engine.run_folder import RESOLVED, differences, resolved
-from warmrl.engine.run_place import known, known_run
+from warmrl.engine.run_place import known_run, object_in
 from warmrl.engine.storage import MANIFEST, canonical
 from warmrl.engine.study_file import Cell, StudyFile
 from warmrl.engine.suites import Suite
@@ -129,7 +129,7 @@ class Known:
         if not entries.can_tell():
             return "weights of a model or teacher are not here"
         entries.folders()  # opens the data, whose revisions the resolved recipe has
-        changed = sorted(differences(known(folder / RESOLVED), json.loads(json.dumps(resolved(entries)))))
+        changed = sorted(differences(object_in(folder / RESOLVED), json.loads(json.dumps(resolved(entries)))))
         if changed:
             return "its recipe changed: " + ", ".join(f"`{one}`" for one in changed)
         return next(gone(entries, folder, run), None)
@@ -165,7 +165,7 @@ def stage_files(entries: Entries, stage: str) -> Iterator[Path]:
     if entries.file.recipe.stage[stage].kind == "curator":
         yield folder / CURATED
         return
-    steps = known(folder / "done.json").get("steps", 0)
+    steps = object_in(folder / "done.json").get("steps", 0)
     for one in [None, *(step for step in entries.kept_steps(stage) if step < steps)]:
         yield folder / policy_folder(one) / MANIFEST
     if entries.rule(stage):

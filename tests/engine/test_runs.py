@@ -82,6 +82,7 @@ def test_the_same_recipe_again_is_all_reused(whole: Home) -> None:
     again = whole.run()
     assert (again.done, again.reused) == ([], ["warm", "rl"])
     assert whole.digests() == before
+    assert json.loads((whole.path / "run" / "environment.json").read_text())["devices"]  # that it was made on
 
 
 def test_a_second_run_elsewhere_gives_the_same_bytes(whole: Home, home: Home) -> None:

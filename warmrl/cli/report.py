@@ -9,14 +9,20 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or a study's.", metavar="RUN")],
 ) -> None:
-    """Write report.html and report.md of a finished run again, from its report.json."""
+    """Write report.html and report.md of a finished run again, from its report.json; of a study from its cells."""
     import json
 
     from warmrl.domain.errors import UsageError
+    from warmrl.engine.run_place import known_study
     from warmrl.report.output import write
 
+    if known_study(run):
+        from warmrl.cli.study import report_again
+
+        report_again(run)
+        return
     try:
         found = json.loads((run / "report.json").read_text())
     except (OSError, ValueError):

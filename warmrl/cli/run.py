@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,32 +34,60 @@ def run(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let a model repository's own code run.")
     ] = False,
+    jobs: Annotated[int, typer.Option(help="Of a study: cells side by side.", min=1)] = 1,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Of a study: these cells alone: arm=opd,seed=3.", metavar="arm=A,seed=S")
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a study: a difference between arms that is meant, by its TOML path.", metavar="PATH"),
+    ] = None,
+    cell: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a recipe; the same command after a kill goes on where it was, and again reuses everything."""
     from warmrl.engine.signals import Stopping
 
     stopping = Stopping()
     from warmrl.cli.plan import show_plan
-    from warmrl.engine import recipe_file
+    from warmrl.engine import launch, recipe_file, slurm, study_file
+    from warmrl.engine.study_cells import cell_of
+    from warmrl.engine.study_child import only_one
 
-    file = recipe_file.read(recipe, sets or [])
+    launch.end_with_parent()
+    study = study_file.read(recipe, sets or [])
+    if study is not None and cell is None and not dry_run:
+        from warmrl.cli.study import Asked, run_study
+
+        asked = Asked(out, jobs, only or [], accept or [], tracker, processes, trust_remote_code, as_json)
+        run_study(study, asked, stopping)
+        return
+    if study is None:
+        refuse_of_a_study(recipe, {"jobs": jobs > 1, "only": only, "accept": accept, "cell": cell})
+    file = study.recipe(cell_of(study, cell)) if study and cell else recipe_file.read(recipe, sets or [])
     if dry_run:
         show_plan(file, out, as_json)
         return
     count = processes or file.recipe.launch.processes
     folder = folder_of(file, out)
     start_checks(file, folder)
-    from warmrl.engine import launch, slurm
-
     slurm.adopt()
     launch.require(processes)
-    if count > 1 and not launch.launched():
-        raise typer.Exit(launch.start(count, sys.argv[1:], stopping))
-    launch.end_with_parent()
-    with launch.quiet(not launch.is_first()):
-        report = execute(file, folder, stopping, tracker, trust_remote_code)
+    with only_one(folder, stopping) if cell and not launch.launched() else nullcontext():
+        if count > 1 and not launch.launched():
+            raise typer.Exit(launch.start(count, sys.argv[1:], stopping))
+        with launch.quiet(not launch.is_first()):
+            report = execute(file, folder, stopping, tracker, trust_remote_code)
     if as_json and launch.is_first():
         print(json.dumps(report))  # noqa: T201
+
+
+def refuse_of_a_study(recipe: Path, given: Mapping[str, Any]) -> None:
+    """Refuse options of a study for a recipe that is none. Raises `UsageError`."""
+    from warmrl.domain.errors import UsageError
+
+    for name, value in given.items():
+        if value:
+            raise UsageError(f"`--{name}` is for a study, and {recipe} has no arms; leave the option out.")
 
 
 def folder_of(file: RecipeFile, out: Path | None) -> Path:

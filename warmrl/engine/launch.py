@@ -18,6 +18,8 @@ from warmrl.domain.errors import UsageError
 PR_SET_PDEATHSIG = 1
 
 EXPECTED = "WARMRL_EXPECTED_PROCESSES"
+# In a cell of a study: the process that runs the study.
+PARENT = "WARMRL_PARENT_PROCESS"
 # How long the other processes get to end by themselves after one has.
 SETTLE_SECONDS = 5.0
 
@@ -52,9 +54,12 @@ def is_first() -> bool:
 
 
 def end_with_parent() -> None:
-    """In a process that `start` made: get SIGTERM when that one is gone, so that none is left behind (Linux)."""
-    if EXPECTED in os.environ and sys.platform == "linux":
+    """In a process that `start` or a study made: get SIGTERM when that one is gone, so none is left behind (Linux)."""
+    parent = os.environ.pop(PARENT, None)  # not that of the processes that this one starts
+    if (EXPECTED in os.environ or parent) and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if parent and os.getppid() != int(parent):  # gone before this process could ask
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def start(processes: int, arguments: Sequence[str], stopping: Callable[[], int]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from warmrl.domain.recipe import Recipe
+from warmrl.domain.study import StudyTable
+from warmrl.engine.study_file import OF_THE_STUDY
 from warmrl.plugin.registry import Registration, Registry
 
 MARK = "x-plugin-kind"
@@ -19,11 +21,27 @@ def schema() -> dict[str, Any]:
     # A recipe that extends another leaves out what its parent has.
     out["required"] = ["version", "name"]
     out = {"$schema": "https://json-schema.org/draft/2020-12/schema", **filled(out, registry, definitions)}
-    out["$defs"] = dict(sorted(definitions.items()))
     for named in out["properties"].values():
         for pattern, one in named.get("patternProperties", {}).items():
             named["patternProperties"][pattern] = {"anyOf": [one, {"const": False}]}  # takes the parent's away
+    out["properties"] |= {"study": study(definitions), "arm": arms(out["properties"])}
+    out["$defs"] = dict(sorted(definitions.items()))
     return out
+
+
+def study(definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of `[study]`."""
+    found = lifted(StudyTable.model_json_schema(), definitions, "study.")
+    found.pop("required", None)  # as a parent recipe may have it
+    return found
+
+
+def arms(properties: dict[str, Any]) -> dict[str, Any]:
+    """The schema of `[arm.*]`: what a recipe has, but for what is the whole study's, and `declared`."""
+    own: dict[str, Any] = {name: {"$ref": f"#/properties/{name}"} for name in properties if name not in OF_THE_STUDY}
+    own["declared"] = {"type": "object", "additionalProperties": {"type": "string"}}
+    arm = {"type": "object", "properties": own, "additionalProperties": False}
+    return {"type": "object", "additionalProperties": arm, "description": "Overlays of the recipe: its arms."}
 
 
 def lifted(found: dict[str, Any], definitions: dict[str, Any], prefix: str) -> dict[str, Any]:

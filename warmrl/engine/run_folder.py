@@ -20,7 +20,7 @@ from warmrl.engine.handoff import HANDOFF, candidates, choice, keep_choice, loss
 from warmrl.engine.journal import Journal
 from warmrl.engine.launch import local_processes
 from warmrl.engine.probes import PROBES, probed
-from warmrl.engine.run_place import RUN_FILE, known_run
+from warmrl.engine.run_place import RUN_FILE, known_run, object_in
 from warmrl.engine.run_process import moment, this_process
 from warmrl.engine.samples import DESCRIPTION, Draws
 from warmrl.engine.scores import record, rows
@@ -56,7 +56,9 @@ class RunFolder:
         if file.resolve() != (self.path / RESOLVED).resolve():  # `warmrl eval` reads it there
             write_text(self.path / ("recipe.json" if file.suffix == ".json" else "recipe.toml"), entries.file.text)
         write_json(self.path / RESOLVED, resolved(entries))
-        write_json(self.path / "environment.json", environment(entries.file.recipe.launch.sharding))
+        # A start that makes nothing keeps the devices that things were made on.
+        made_on = {name: one for name, one in object_in(self.path / "environment.json").items() if name == "devices"}
+        write_json(self.path / "environment.json", environment(entries.file.recipe.launch.sharding) | made_on)
         self.stages: dict[str, Any] = {}
         self.handoffs: dict[str, Any] = {}
         self.probes: list[dict[str, Any]] = []

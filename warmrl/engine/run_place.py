@@ -11,6 +11,8 @@ from warmrl.domain.errors import UsageError
 
 RUN_FILE = "run.json"
 STUDY_FILE = "study.json"
+# What a cell of a study says, in its own run folder.
+LOG = "log.txt"
 
 
 def home() -> Path:
@@ -20,30 +22,46 @@ def home() -> Path:
 
 def known_run(folder: Path) -> dict[str, Any]:
     """What a run folder's `run.json` says, or nothing."""
+    return object_in(folder / RUN_FILE)
+
+
+def known_study(folder: Path) -> dict[str, Any]:
+    """What a study folder's `study.json` says, or nothing."""
+    return object_in(folder / STUDY_FILE)
+
+
+def object_in(file: Path) -> dict[str, Any]:
+    """The JSON object of a file, or nothing."""
     try:
-        known = json.loads((folder / RUN_FILE).read_text())
+        found = json.loads(file.read_text())
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
-def claim(folder: Path, name: str) -> None:
+def claim(folder: Path, name: str, *, study: bool = False) -> None:
     """Refuse a folder that holds something else. Raises `UsageError`."""
     if not folder.exists():
         return
+    kind = "study" if study else "run"
     if not folder.is_dir():
-        raise UsageError(f"{folder} is a file; a run needs a folder. Choose another with `--out`.")
-    known = known_run(folder)
-    if known and known.get("name") != name:
+        raise UsageError(f"{folder} is a file; a {kind} needs a folder. Choose another with `--out`.")
+    own, other = (known_study(folder), known_run(folder)) if study else (known_run(folder), known_study(folder))
+    if other:
         raise UsageError(
-            f"{folder} holds a run of the recipe `{known.get('name')}`, and this is `{name}`; nothing was touched. "
-            "Choose another folder with `--out`."
+            f"{folder} holds a {'run of the recipe' if study else 'study,'} `{other.get('name')}`, and this is a "
+            f"{kind}; nothing was touched. Choose another folder with `--out`."
+        )
+    if own and own.get("name") != name:
+        raise UsageError(
+            f"{folder} holds {'the study' if study else 'a run of the recipe'} `{own.get('name')}`, and this is "
+            f"`{name}`; nothing was touched. Choose another folder with `--out`."
         )
     # A start that was killed, or refused after its tracker was opened, may have left these alone.
-    ours = (one.name == "trackers" or one.name.startswith(".tmp-") for one in folder.iterdir())
-    if not known and not all(ours):
+    left = (one.name in ("trackers", LOG) or one.name.startswith((".tmp-", ".lock")) for one in folder.iterdir())
+    if not own and not all(left):
         raise UsageError(
-            f"{folder} holds files that are no warmrl run; nothing was touched. Choose another with `--out`."
+            f"{folder} holds files that are no warmrl {kind}; nothing was touched. Choose another with `--out`."
         )
 
 

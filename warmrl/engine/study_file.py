@@ -79,6 +79,12 @@ class StudyFile:
         except RecipeError as error:
             raise RecipeError(f"In the arm `{cell.arm}` of {error}") from None
 
+    def whole(self) -> dict[str, Any]:
+        """The study as one table without a parent, `--set` applied: what `read` makes this study of again."""
+        arms = {arm: {**over, "declared": self.declared[arm]} for arm, over in self.overlays.items()}
+        plugins = [str((self.path.parent / file).resolve()) for file in self.table.get("plugins", [])]
+        return self.table | {"plugins": plugins, "study": self.study.model_dump(mode="json"), "arm": arms}
+
     def entry(self, arm: str) -> str:
         """The checkpoint that the arm's outcome stage starts from (`warm`, `base`)."""
         return stage_config(self.recipes[arm].recipe.stage[self.study.outcome]).policy

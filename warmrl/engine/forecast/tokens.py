@@ -11,6 +11,7 @@ from typing import Any
 from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import ModelTable
+from warmrl.engine.budget import SHARE
 from warmrl.engine.forecast.outline import Outline
 from warmrl.engine.samples import blocks
 from warmrl.engine.suites import asked
@@ -19,8 +20,6 @@ from warmrl.packed.shapes import Shapes
 
 # Problems whose prompts are encoded.
 TRIED = 16
-# A completion's share of `max_tokens` where nothing is known: 400 of 1024, the lengths of docs/performance.md's W1.
-SHARE = 0.4
 # A prompt where it cannot be encoded: W1's, 100 tokens of text and an image of 334.
 TEXT_TOKENS, IMAGE_TOKENS = 100, 334
 

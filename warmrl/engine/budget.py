@@ -24,7 +24,7 @@ class Budget:
     """Amounts of one stage, or of several; `at_most` where they depend on how much a curator will make."""
 
     prompts: int = 0
-    """Prompts that the policy was given, to train on or to answer."""
+    """Prompts that are drawn, each as often as it is; of a curator the problems that it goes through."""
     samples: int = 0
     """Completions that the policy, or an earlier stage's, draws."""
     tokens: float = 0.0
@@ -99,14 +99,13 @@ def stage_budget(entries: Entries, name: str, work: Mapping[str, Any] | None = N
 
 
 def curator_budget(entries: Entries, name: str, config: CuratorConfig) -> Budget:
-    """What a curator draws: from its own policies, if it names any besides `policy`; otherwise from its teacher."""
+    """What a curator goes through and draws: from its own policies, if it names any besides `policy`, and from teachers.
+    """
     problems, at_most = problems_of(entries, name)
     samples = problems * getattr(config, "samples_per_prompt", 1)
     tokens = samples * SHARE * getattr(config, "max_tokens", 0)
     others = config.policies()
-    out = Budget(at_most=at_most)
-    if others:
-        out = replace(out, prompts=problems, samples=samples * (1 + len(others)))
+    out = Budget(prompts=problems, samples=samples * (1 + len(others)) if others else 0, at_most=at_most)
     writers = [one for one in choices_in(config) if one.kind == "teacher"]
     return replace(out, teacher_tokens=tokens * len(writers)) if writers else out
 

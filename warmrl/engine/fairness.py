@@ -59,7 +59,8 @@ def fairness(study: StudyFile, accepted: Sequence[str] = (), work: Mapping[str, 
     arms, table = arms_of(study), study.study
     found = Comparison()
     trees = {name: tree(arm, table.outcome) for name, arm in arms.items()}
-    tops = {key: {name: one.get(key) for name, one in trees.items()} for key in trees[table.control] if key != "stage"}
+    keys = [key for key in trees[table.control] if key != "stage"]
+    tops: dict[str, dict[str, Any]] = {key: {name: one.get(key) for name, one in trees.items()} for key in keys}
     data = tops.pop("data")
     for key, values in tops.items():
         found.compare(key, values)
@@ -208,10 +209,10 @@ def groups(study: StudyFile, equal: Sequence[str], label: str) -> Iterator[Row]:
         what = ", ".join(dict.fromkeys(".".join(path.split(".")[:depth]) for path in paths))
         who = "arms that train before it" if name == "warm start" else "arms"
         why = f"{len(paths)} settings, equal in all {who}: {what}"
-        yield {"path": name, "arms": {arm: "the same" for arm in study.arms}, "status": "matched", "reason": why}
+        yield {"path": name, "arms": dict.fromkeys(study.arms, "the same"), "status": "matched", "reason": why}
     yield {
         "path": "order of the data, versions",
-        "arms": {arm: "the same" for arm in study.arms},
+        "arms": dict.fromkeys(study.arms, "the same"),
         "status": "matched",
         "reason": "what a stage draws follows from the run's seed and the stage's name; one installation runs all arms",
     }

@@ -28,7 +28,7 @@ def match_row(study: StudyFile, arms: Mapping[str, Arm], work: Mapping[str, Any]
         if arm.entry is not None
     }
     control = study.study.control if study.study.control in budgets else next(iter(budgets), None)
-    values: dict[str, Any] = {name: "no warm start" for name in arms}
+    values: dict[str, Any] = dict.fromkeys(arms, "no warm start")
     if control is None:
         return {"path": "match", "arms": values, "differ": [], "reason": "no arm has a warm start"}
     target = getattr(budgets[control], amount)

@@ -37,13 +37,14 @@ def run(
     from warmrl.engine.signals import Stopping
 
     stopping = Stopping()
-    from warmrl.cli.plan import show_plan
+    if dry_run:
+        from warmrl.cli.plan import show_any
+
+        show_any(recipe, out, sets or [], as_json)
+        return
     from warmrl.engine import recipe_file
 
     file = recipe_file.read(recipe, sets or [])
-    if dry_run:
-        show_plan(file, out, as_json)
-        return
     count = processes or file.recipe.launch.processes
     folder = folder_of(file, out)
     start_checks(file, folder)

@@ -99,8 +99,7 @@ def stage_budget(entries: Entries, name: str, work: Mapping[str, Any] | None = N
 
 
 def curator_budget(entries: Entries, name: str, config: CuratorConfig) -> Budget:
-    """What a curator goes through and draws: from its own policies, if it names any besides `policy`, and from teachers.
-    """
+    """What a curator goes through, and draws: from policies, if it names any besides `policy`, and from teachers."""
     problems, at_most = problems_of(entries, name)
     samples = problems * getattr(config, "samples_per_prompt", 1)
     tokens = samples * SHARE * getattr(config, "max_tokens", 0)

@@ -9,6 +9,7 @@ from typing import Any
 
 from warmrl.domain.errors import RecipeError
 from warmrl.engine.fairness_settings import Arm, Content, Read, Told, arms_of, own_settings, tree
+from warmrl.engine.recipe_file import NAMED
 from warmrl.engine.study_budget import match_row
 from warmrl.engine.study_file import StudyFile
 
@@ -205,8 +206,8 @@ def groups(study: StudyFile, equal: Sequence[str], label: str) -> Iterator[Row]:
         paths = [path for path in equal if covered(path, tops)]
         if not paths:
             continue
-        depth = 2 if name in ("data", "rewards", "evaluation") else 3
-        what = ", ".join(dict.fromkeys(".".join(path.split(".")[:depth]) for path in paths))
+        whole = name in ("data", "rewards", "evaluation")  # too many to name: their tables
+        what = ", ".join(dict.fromkeys(table_of(path) if whole else path for path in paths))
         who = "arms that train before it" if name == "warm start" else "arms"
         why = f"{len(paths)} settings, equal in all {who}: {what}"
         yield {"path": name, "arms": dict.fromkeys(study.arms, "the same"), "status": "matched", "reason": why}
@@ -216,6 +217,12 @@ def groups(study: StudyFile, equal: Sequence[str], label: str) -> Iterator[Row]:
         "status": "matched",
         "reason": "what a stage draws follows from the run's seed and the stage's name; one installation runs all arms",
     }
+
+
+def table_of(path: str) -> str:
+    """The table that a setting is in: a named one by its name."""
+    top, _, rest = path.partition(".")
+    return f"{top}.{rest.partition('.')[0]}" if top in NAMED else top
 
 
 def refuse_unexplained(rows: Sequence[Row], path: Path) -> None:

@@ -119,11 +119,12 @@ def study_plan(
     accepted: Sequence[str] = (),
     *,
     jobs: int = 1,
-    measure: bool | None = None,
+    measure: bool | None = False,
 ) -> dict[str, Any]:
     """The plan as plain values: "cells", "reuse", "fairness", "budget", "estimates", "refused".
 
-    `measure` times a few steps where nothing else tells (`forecast/speeds.py`); by default where that takes little.
+    `measure` times a few steps where nothing else tells (`forecast/speeds.py`), None where that takes little; without it
+    times are those that an earlier plan has measured.
     Raises `UsageError` for a model or a teacher that is none, `DataError` for data that cannot be read.
     """
     cells = Cells(study, store)

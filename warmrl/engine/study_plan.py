@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from warmrl.domain.dataset import Dataset
 from warmrl.engine.budget import AMOUNTS, warm_budget
 from warmrl.engine.entries import Entries
 from warmrl.engine.fairness import fairness
@@ -20,10 +21,27 @@ from warmrl.engine.forecast.machines import machine
 from warmrl.engine.forecast.report import resources_report
 from warmrl.engine.forecast.resources import Resources
 from warmrl.engine.forecast.speeds import Speeds, measurable, measured
+from warmrl.engine.storage import canonical
 from warmrl.engine.study_file import Cell, StudyFile
 from warmrl.engine.usage import usage_of
 
 PLAN = "plan.json"
+
+
+@dataclass
+class ArmEntries(Entries):
+    """An arm's entries, whose datasets are opened once for all arms that have the same."""
+
+    opened: dict[str, Dataset[Any]] = field(default_factory=dict)
+
+    def dataset(self, name: str) -> Dataset[Any]:
+        """A table's dataset. Raises `DataError`."""
+        kind, _, table = name.partition(".")
+        key = canonical(getattr(self.file.recipe, kind)[table].model_dump(mode="json"))
+        if key in self.opened:
+            self._datasets.setdefault(name, self.opened[key])
+        self.opened[key] = super().dataset(name)
+        return self.opened[key]
 
 
 @dataclass
@@ -36,7 +54,8 @@ class Cells:
     @cached_property
     def arms(self) -> dict[str, Entries]:
         """Each arm's, with the first seed."""
-        return {name: Entries(file, self.store) for name, file in self.study.recipes.items()}
+        opened: dict[str, Dataset[Any]] = {}
+        return {name: ArmEntries(file, self.store, opened=opened) for name, file in self.study.recipes.items()}
 
     def entries(self, cell: Cell) -> Entries:
         """One cell's."""
@@ -123,13 +142,14 @@ def study_plan(
 ) -> dict[str, Any]:
     """The plan as plain values: "cells", "reuse", "fairness", "budget", "estimates", "refused".
 
-    `measure` times a few steps where nothing else tells (`forecast/speeds.py`), None where that takes little; without it
-    times are those that an earlier plan has measured.
+    `measure` times a few steps where nothing else tells (`forecast/speeds.py`), None: where that takes little. Without
+    it times are those that an earlier plan has measured.
     Raises `UsageError` for a model or a teacher that is none, `DataError` for data that cannot be read.
     """
     cells = Cells(study, store)
     here = machine(device, max(file.recipe.launch.processes for file in study.recipes.values()))
-    resources = {name: Resources(one, here) for name, one in cells.arms.items()}
+    outlines: dict[Any, Any] = {}
+    resources = {name: Resources(one, here, outlines=outlines) for name, one in cells.arms.items()}
     reports = {name: resources_report(one) for name, one in whole(cells, resources).items()}
     work = {name: one["stages"] for name, one in reports.items()}
     rows = fairness(study, accepted, work)

@@ -86,7 +86,8 @@ def test_times_are_those_of_known_speeds_and_what_is_there_takes_none(file: Path
     assert first["seconds"] == pytest.approx(10 + sum(parts))
     assert first["cpu_seconds"] == pytest.approx(first["seconds"] / 2)
     assert found["estimates"]["seconds"] == pytest.approx(sum(one["seconds"] for one in found["cells"]))
-    assert found["estimates"]["peak_bytes"] == 7 << 20
+    prompts = found["estimates"]["peak_bytes"] - (7 << 20)  # kept encoded: 12 of RL's, 96 x 96 pixels and their mask
+    assert prompts == pytest.approx(12 * 96 * 96 * (3 * 4 + 8), rel=0.01)
     folder = tmp_path / "two"
     (folder / "opd" / "seed-1").mkdir(parents=True)
     assert estimates_beside(folder) == []
@@ -95,7 +96,7 @@ def test_times_are_those_of_known_speeds_and_what_is_there_takes_none(file: Path
     time, cpu, memory = estimates_beside(folder)
     assert (time["estimated"], time["measured"]) == (first["seconds"], 30.0)
     assert (cpu["estimated"], cpu["measured"]) == (first["cpu_seconds"], 20.0)
-    assert (memory["estimated"], memory["measured"]) == (7 << 20, 8 << 20)
+    assert (memory["estimated"], memory["measured"]) == (prompts + (7 << 20), 8 << 20)
 
 
 def test_a_run_keeps_what_it_used_and_its_next_start_adds_to_it(tmp_path: Path) -> None:
@@ -127,6 +128,7 @@ def test_the_command_refuses_after_its_tables(file: Path) -> None:
 @pytest.mark.slow
 def test_speeds_are_measured_once(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process tries each distinct stage and each suite; a second plan takes what the first has kept."""
+    monkeypatch.setattr(measuring, "BUSY", 1e9)  # whatever else this machine does
     found = plan(file, tmp_path / "home" / "store", measure=True)
     assert all(one["seconds"] > 0 for one in found["cells"])
     assert found["estimates"]["peak_bytes"] > 100 << 20
@@ -137,4 +139,4 @@ def test_speeds_are_measured_once(file: Path, tmp_path: Path, monkeypatch: pytes
     again = measured(
         [Entries(one, tmp_path / "home" / "store") for one in study.recipes.values()], tmp_path / "home" / "store"
     )
-    assert again.peak_bytes == found["estimates"]["peak_bytes"]
+    assert 0 < found["estimates"]["peak_bytes"] - again.peak_bytes < 4 << 20

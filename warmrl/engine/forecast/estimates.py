@@ -85,7 +85,7 @@ def whole_study(
     clock = totals["seconds"]
     return totals | {
         "seconds_of_jobs": None if clock is None else clock / min(jobs, max(len(cells), 1)),
-        "peak_bytes": speeds.peak_bytes or tensors + process,
+        "peak_bytes": (speeds.peak_bytes or tensors + process) + kept_prompts(reports),
         "tensor_bytes": tensors,
         "tokens": seeds * sum(
             one["steps"] * one["tokens_per_step"] for report in reports.values() for one in report["stages"].values()
@@ -117,9 +117,14 @@ def with_speeds(resources: Resources, report: dict[str, Any], measure: bool | No
         "stages": stages,
         "evaluations": suites,
         "seconds": None if None in times or run is None else sum(times) + run.once,
-        "process_bytes": speeds.peak_bytes,
+        "process_bytes": speeds.peak_bytes + kept_prompts({"": report}),
         "assumptions": assumptions({"": report}, speeds, here, 1),
     }
+
+
+def kept_prompts(reports: Mapping[str, Mapping[str, Any]]) -> int:
+    """Host memory of the encoded prompts that the largest stage keeps; a few steps show few of them."""
+    return max((one["prompt_bytes"] for report in reports.values() for one in report["stages"].values()), default=0)
 
 
 def own_memory() -> int:
@@ -134,8 +139,7 @@ def assumptions(reports: Mapping[str, Mapping[str, Any]], speeds: Speeds, here: 
         own = [one for one in own if not one.startswith("time is not estimated")]
         own.append(
             "time and memory were measured: a process ran a few steps of each distinct stage and a block of each suite "
-            "on this machine (the longest completions of a later policy, and other work beside it, change them); what "
-            "is kept of it is used again."
+            "on this machine; longer completions of a later policy, and other work beside it, change them."
         )
     elif here.peak is None:
         own.append("memory: what an idle process takes is counted with the tensors.")

@@ -26,6 +26,8 @@ FILE = "speeds.json"
 NO_MATTER = ("stage", "seed", "policy", "policies", "data")
 # Where a step takes longer than this by its operations, measuring would be a run of its own.
 SMALL_FLOPS = 2e11
+# Seconds by the clock for each of processors above which something else had them.
+BUSY = 2.0
 # Longest that measuring may take.
 LIMIT_SECONDS = 900
 
@@ -72,6 +74,12 @@ class Speeds:
     def table(self) -> dict[str, Any]:
         """As plain values."""
         return {"known": {key: vars(one) for key, one in self.known.items()}, "peak_bytes": self.peak_bytes}
+
+    @property
+    def busy(self) -> float:
+        """Seconds by the clock for each of processors."""
+        cpu = sum(one.cpu_each for one in self.known.values())
+        return sum(one.each for one in self.known.values()) / cpu if cpu else 0.0
 
     def of_stage(self, entries: Entries, stage: str) -> Speed | None:
         """A stage's: once, and each step (a curator's: each problem)."""
@@ -123,7 +131,13 @@ def measured(arms: Iterable[Entries], store: Path) -> Speeds:
     if requests:
         new = tried(requests)
         found = Speeds(found.known | new.known, max(found.peak_bytes, new.peak_bytes), new.reasons)
-        found.keep(store)
+        if new.busy > BUSY:
+            found.reasons.append(
+                f"the processors were busy with other work while it was measured: it took {new.busy:.1f} times as long "
+                "as its time of processors, and so will the study beside such work; what was measured is not kept."
+            )
+        else:
+            found.keep(store)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from warmrl.engine.recipe_file import RecipeFile
+    from warmrl.engine.study_file import StudyFile
 
 
 def plan(
@@ -23,20 +25,78 @@ def plan(
         typer.Option(help="Plan for cpu, h200, h100, a100, l40s or rtx4090 (default: what is here).", metavar="NAME"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    measure: Annotated[
+        bool | None,
+        typer.Option(help="Time a few real steps and throw them away (default: for small models on a CPU)."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Of a study: cells side by side.", min=1)] = 1,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a study: a difference between arms that is meant, by its TOML path.", metavar="PATH"),
+    ] = None,
 ) -> None:
-    """Say what would run and what would be reused, and what memory, time and disk it takes; refuse what cannot fit."""
-    from warmrl.engine import recipe_file
+    """Say what would run and what would be reused, and what memory, time and disk it takes; refuse what cannot fit.
 
-    show_plan(recipe_file.read(recipe, sets or []), out, as_json, device)
+    Of a study: every cell, and in what its arms differ beyond their warm starts.
+    """
+    show_any(recipe, out, sets or [], as_json, device, measure, jobs, accept or [])
 
 
-def show_plan(file: RecipeFile, out: Path | None, as_json: bool, device: str | None = None) -> None:
+def show_any(
+    recipe: Path,
+    out: Path | None,
+    sets: Sequence[str],
+    as_json: bool,
+    device: str | None = None,
+    measure: bool | None = None,
+    jobs: int = 1,
+    accept: Sequence[str] = (),
+) -> None:
+    """Print the plan of a recipe or of a study."""
+    from warmrl.engine import recipe_file, study_file
+
+    study = study_file.read(recipe, sets)
+    if study is None:
+        show_plan(recipe_file.read(recipe, sets), out, as_json, device, measure=measure)
+    else:
+        show_study(study, as_json, device, measure, jobs, accept)
+
+
+def show_study(
+    study: StudyFile, as_json: bool, device: str | None, measure: bool | None, jobs: int, accept: Sequence[str]
+) -> None:
+    """Print the plan of a study. Raises, after the tables that show it, `RecipeError` for differences between arms that
+    nothing explains, and `UsageError` for what cannot fit.
+    """
+    from warmrl.cli.study_plan_tables import budget_table, cells_table, fairness_table, sentences
+    from warmrl.domain.errors import UsageError
+    from warmrl.engine.fairness import refuse_unexplained
+    from warmrl.engine.run_place import home
+    from warmrl.engine.study_plan import study_plan
+
+    found = study_plan(study, home() / "store", device, accept, jobs=jobs, measure=measure)
+    if as_json:
+        print(json.dumps(found))  # noqa: T201
+    else:
+        console = Console()
+        for table in (cells_table, fairness_table, budget_table):
+            console.print(table(found))
+        for sentence in sentences(found):
+            console.print(sentence, highlight=False, markup=False)
+    refuse_unexplained(found["fairness"], study.path)
+    if found["refused"]:
+        raise UsageError(" ".join(found["refused"]))
+
+
+def show_plan(
+    file: RecipeFile, out: Path | None, as_json: bool, device: str | None = None, *, measure: bool | None = False
+) -> None:
     """Print the plan of a recipe. Raises `UsageError` for what cannot fit, after the tables that show it."""
     from warmrl.cli.run import folder_of, start_checks
 
     folder = folder_of(file, out)
     start_checks(file, folder)
-    found = look(file, device) | {"run": str(folder)}
+    found = look(file, device, measure=measure) | {"run": str(folder)}
     if as_json:
         print(json.dumps(found))  # noqa: T201
     else:
@@ -47,9 +107,10 @@ def show_plan(file: RecipeFile, out: Path | None, as_json: bool, device: str | N
         raise UsageError(" ".join(found["resources"]["refused"]))
 
 
-def look(file: RecipeFile, device: str | None) -> dict[str, Any]:
+def look(file: RecipeFile, device: str | None, *, measure: bool | None = False) -> dict[str, Any]:
     """The plan as plain values. The model and the teachers come first: nothing else matters if one is none."""
     from warmrl.engine.entries import Entries
+    from warmrl.engine.forecast.estimates import with_speeds
     from warmrl.engine.forecast.machines import machine
     from warmrl.engine.forecast.report import resources_report
     from warmrl.engine.forecast.resources import Resources
@@ -57,8 +118,8 @@ def look(file: RecipeFile, device: str | None) -> dict[str, Any]:
     from warmrl.engine.run_place import home
 
     entries = Entries(file, home() / "store")
-    resources = resources_report(Resources(entries, machine(device, file.recipe.launch.processes)))
-    return preview(entries) | {"resources": resources}
+    resources = Resources(entries, machine(device, file.recipe.launch.processes))
+    return preview(entries) | {"resources": with_speeds(resources, resources_report(resources), measure)}
 
 
 def show(found: dict[str, Any]) -> None:

@@ -63,6 +63,8 @@ def sentences(found: dict[str, Any]) -> Iterator[str]:
     if found["stages"]:
         if found["seconds"] is not None:
             yield f"Time in all: {duration(found['seconds'])}."
+        if found.get("process_bytes"):
+            yield f"Memory of the process at its peak: {size(found['process_bytes'])}."
         parts = ", ".join(f"{name} {size(value)}" for name, value in disk.items())
         yield f"Disk: up to {size(sum(disk.values()))} ({parts})."
     if found["assumptions"]:

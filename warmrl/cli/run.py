@@ -48,14 +48,18 @@ def run(
     from warmrl.engine.signals import Stopping
 
     stopping = Stopping()
-    from warmrl.cli.plan import show_plan
+    if dry_run:
+        from warmrl.cli.plan import show_any
+
+        show_any(recipe, out, sets or [], as_json, jobs=jobs, accept=accept or [])
+        return
     from warmrl.engine import launch, recipe_file, slurm, study_file
     from warmrl.engine.study_cells import cell_of
     from warmrl.engine.study_child import only_one
 
     launch.end_with_parent()
     study = study_file.read(recipe, sets or [])
-    if study is not None and cell is None and not dry_run:
+    if study is not None and cell is None:
         from warmrl.cli.study import Asked, run_study
 
         asked = Asked(out, jobs, only or [], accept or [], tracker, processes, trust_remote_code, as_json)
@@ -64,9 +68,6 @@ def run(
     if study is None:
         refuse_of_a_study(recipe, {"jobs": jobs > 1, "only": only, "accept": accept, "cell": cell})
     file = study.recipe(cell_of(study, cell)) if study and cell else recipe_file.read(recipe, sets or [])
-    if dry_run:
-        show_plan(file, out, as_json)
-        return
     count = processes or file.recipe.launch.processes
     folder = folder_of(file, out)
     start_checks(file, folder)

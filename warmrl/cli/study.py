@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,10 +118,9 @@ def states(record: StudyRecord, known: Known, reasons: Mapping[Cell, str | None]
 
 def fair(study: StudyFile, accept: Sequence[str]) -> None:
     """Refuse differences between arms that nobody declared or accepted. Raises `RecipeError`."""
-    with suppress(ModuleNotFoundError):
-        from warmrl.engine.fairness import fairness, refuse_unexplained
+    from warmrl.engine.fairness import fairness, refuse_unexplained
 
-        refuse_unexplained(fairness(study, accept), study.path)
+    refuse_unexplained(fairness(study, accept), study.path)
 
 
 def plan_once(record: StudyRecord, store: Path, asked: Asked) -> None:
@@ -130,20 +128,19 @@ def plan_once(record: StudyRecord, store: Path, asked: Asked) -> None:
     from warmrl.engine.keys import key_of
     from warmrl.engine.run_place import object_in
     from warmrl.engine.storage import write_json
+    from warmrl.engine.study_plan import study_plan
 
     file, of = record.folder / "plan.json", key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
-    with suppress(ModuleNotFoundError), record.alone():
-        from warmrl.engine.study_plan import study_plan
-
+    with record.alone():
         if object_in(file).get("of") != of:
             write_json(file, study_plan(record.study, store, None, asked.accept, jobs=asked.jobs) | {"of": of})
 
 
 def report_study(record: StudyRecord) -> list[Path]:
     """Write the report of whatever is there; its files."""
-    with suppress(ModuleNotFoundError), record.alone():
-        from warmrl.engine.study_report import write_study_report
+    from warmrl.engine.study_report import write_study_report
 
+    with record.alone():
         write_study_report(record.study, record.folder)
     return [file for name in ("json", "html", "md") if (file := record.folder / f"report.{name}").exists()]
 

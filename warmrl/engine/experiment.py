@@ -29,6 +29,7 @@ from warmrl.engine.run_folder import RunFolder, versions
 from warmrl.engine.samples import DESCRIPTION, Draws, incomplete
 from warmrl.engine.storage import storing, write_json
 from warmrl.engine.suites import Suite
+from warmrl.engine.usage import Usage, keep_usage
 
 T = TypeVar("T")
 
@@ -49,6 +50,8 @@ class Experiment:
     done: list[str] = field(default_factory=list)
     evaluated: list[str] = field(default_factory=list)
     failed_observers: set[str] = field(default_factory=set)
+    used_before: Usage | None = None
+    """What the process had used when this run began, where that is not all its own."""
 
     @cached_property
     def graders(self) -> Graders:
@@ -75,7 +78,12 @@ class Experiment:
 
     def run(self) -> dict[str, Any]:
         """Run everything; returns the report. Raises `Interrupted` after publishing a checkpoint."""
-        return self.whole(self.run_all)
+        before = self.used_before
+        try:
+            return self.whole(self.run_all)
+        finally:
+            if is_first():
+                keep_usage(self.folder.path, before)
 
     def only(self, checkpoint: str) -> None:
         """Evaluate one checkpoint, which is there; no report is written."""

@@ -45,6 +45,7 @@ def of_stage(plan: StagePlan) -> dict[str, Any]:
         "lines": {name: size for name, size in lines.items() if size},
         "phases": {name: total(one) for name, one in found.items()},
         "least": least(plan.demand),
+        "prompt_bytes": plan.prompt_bytes,
         "recomputes": plan.recomputes,
         "row": vars(plan.demand.row),
         "steps": plan.steps,

@@ -73,6 +73,7 @@ class Resources:
         measure: Whether prompts are encoded; else all lengths are assumed.
         allow_code: Whether a model repository's own code may run.
         unknown: Sentences about what could not be checked.
+        outlines: Models that were looked up; several recipes may have the same.
     """
 
     entries: Entries
@@ -80,6 +81,7 @@ class Resources:
     measure: bool = True
     allow_code: bool = False
     unknown: list[str] = field(default_factory=list)
+    outlines: dict[tuple[str, str | None, str], Outline | None] = field(default_factory=dict)
 
     @cached_property
     def base(self) -> Outline | None:
@@ -90,8 +92,11 @@ class Resources:
     def outline(self, path: str, revision: str | None, at: str) -> Outline | None:
         """The outline of a model path; notes it when a Hub id can't be had."""
         recipe, registry = self.entries.file.recipe, self.entries.file.registry
+        key = path, revision, recipe.model.model_dump_json()
         try:
-            found = outline(path, revision, recipe.model, registry, allow_code=self.allow_code)
+            if key not in self.outlines:
+                self.outlines[key] = outline(path, revision, recipe.model, registry, allow_code=self.allow_code)
+            found = self.outlines[key]
         except UsageError as error:
             raise UsageError(f"`{at}`: {error}") from None
         if found is None:

@@ -25,6 +25,7 @@ from warmrl.engine.forecast.work import (
     vision_flops,
 )
 from warmrl.engine.launch import world
+from warmrl.engine.policy import CACHE_BYTES as PROMPT_BYTES
 from warmrl.engine.trainable import targets
 from warmrl.packed.features import CACHE_BYTES
 from warmrl.packed.memory import WIDE, Lengths, Training, forward_bytes, head_copy
@@ -51,6 +52,7 @@ class StagePlan:
         machine: What it runs on.
         processes: On how many.
         rows: Completions sampled at once.
+        problems: Problems that it reads.
     """
 
     name: str
@@ -64,6 +66,13 @@ class StagePlan:
     machine: Machine
     processes: int
     rows: int
+    problems: int = 0
+
+    @property
+    def prompt_bytes(self) -> int:
+        """What encoded prompts come to in host memory, which are kept for the next time."""
+        seen = min(self.problems, self.steps * self.config.prompts_per_step)
+        return min(PROMPT_BYTES, round(seen * self.prompts.bytes))
 
     @property
     def samples(self) -> int:
@@ -154,7 +163,7 @@ def planned(
     plan = StagePlan(
         name, config, model, teacher, config.steps or per_epoch, prompts, completions,
         Demand(model.shapes, how, Lengths(0, 0, 0, 0, 0), 0, several_rows=False), machine, processes,
-        getattr(recipe.sampler.config, "rows", 2**31),
+        getattr(recipe.sampler.config, "rows", 2**31), len(problems),
     )  # fmt: skip
     row, several = row_of(plan)
     width = WIDTHS[recipe.model.dtype]

@@ -11,7 +11,9 @@ from typing import Any
 from warmrl.domain.answer import AnswerStyle
 from warmrl.domain.problem import Problem
 from warmrl.domain.recipe import ModelTable
+from warmrl.engine.budget import SHARE
 from warmrl.engine.forecast.outline import Outline
+from warmrl.engine.policy import size_of
 from warmrl.engine.samples import blocks
 from warmrl.engine.suites import asked
 from warmrl.packed.plan import Prompt
@@ -19,8 +21,6 @@ from warmrl.packed.shapes import Shapes
 
 # Problems whose prompts are encoded.
 TRIED = 16
-# A completion's share of `max_tokens` where nothing is known: 400 of 1024, the lengths of docs/performance.md's W1.
-SHARE = 0.4
 # A prompt where it cannot be encoded: W1's, 100 tokens of text and an image of 334.
 TEXT_TOKENS, IMAGE_TOKENS = 100, 334
 
@@ -34,12 +34,14 @@ class Prompts:
         longest: Most.
         image_tokens: Mean of those that stand for images.
         why: Where the numbers come from, in words.
+        bytes: Mean of what an encoded one holds in host memory; 0: not known.
     """
 
     tokens: float
     longest: int
     image_tokens: float
     why: str
+    bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def prompts_of(found: Outline, problems: Sequence[Problem], style: AnswerStyle[A
     mean = sum(lengths) / len(lengths)
     images = sum(image_tokens(one, found.shapes) for one in encoded) / len(encoded)
     why = f"prompts of {mean:.0f} tokens ({images:.0f} of images) were measured on the first {len(tried)} problems"
-    return Prompts(mean, max(lengths), images, why)
+    held = sum(map(size_of, encoded)) / len(encoded)
+    return Prompts(mean, max(lengths), images, why, held)
 
 
 def assumed(longest: int) -> tuple[Prompts, Completions]:

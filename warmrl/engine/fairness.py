@@ -1,0 +1,250 @@
+"""Whether arms differ in more than their warm start: every difference matched, declared, accepted, or unexplained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from warmrl.domain.errors import RecipeError
+from warmrl.engine.fairness_settings import Arm, Content, Read, Told, arms_of, own_settings, tree
+from warmrl.engine.recipe_file import NAMED
+from warmrl.engine.study_budget import match_row
+from warmrl.engine.study_file import StudyFile
+
+Row = dict[str, Any]
+MISSING = object()
+NOT_THERE = "does not apply"
+# What a table shows of equal settings: a name for each group, and the tables that are in it.
+GROUPS = {
+    "model, chat template, pixels": ("model",),
+    "answer style": ("answer",),
+    "data": ("data",),
+    "rewards": ("reward",),
+    "sampling": ("sampler",),
+    "evaluation": ("suite", "eval", "probe", "grader", "second_opinion"),
+}
+
+
+@dataclass
+class Comparison:
+    """What comparing trees of settings has found: equal leaves, and differences by path."""
+
+    equal: list[str] = field(default_factory=list)
+    different: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def compare(self, path: str, values: Mapping[str, Any]) -> None:
+        """Compare what arms have at a path; where some have no such table, the table is the difference."""
+        first, *others = values.values()
+        if all(isinstance(one, Mapping) for one in values.values()):
+            names = list(dict.fromkeys(name for one in values.values() for name in one))
+            switched = any(one.get("use") != first.get("use") for one in others)
+            for name in names:
+                below = {arm: one.get(name, MISSING) for arm, one in values.items()}
+                if not (switched and MISSING in below.values()):  # another plugin's settings: its name says it all
+                    self.compare(f"{path}.{name}" if path else name, below)
+        elif all(one is not MISSING and same(one, first) for one in others):
+            self.equal.append(path)
+        else:
+            self.different[path] = dict(values)
+
+
+def fairness(study: StudyFile, accepted: Sequence[str] = (), work: Mapping[str, Any] | None = None) -> list[Row]:
+    """A row for every difference between arms beyond their warm starts, and one for each group of equal settings.
+
+    A row is {"path", "arms": {arm: value}, "status": matched | declared | accepted | unexplained, "reason"}. `work` has
+    each arm's plan of resources, for a budget of tokens or operations; without it, it is made where it is needed.
+    Raises `DataError` for data that cannot be read.
+    """
+    arms, table = arms_of(study), study.study
+    found = Comparison()
+    trees = {name: tree(arm, table.outcome) for name, arm in arms.items()}
+    keys = [key for key in trees[table.control] if key != "stage"]
+    tops: dict[str, dict[str, Any]] = {key: {name: one.get(key) for name, one in trees.items()} for key in keys}
+    data = tops.pop("data")
+    for key, values in tops.items():
+        found.compare(key, values)
+    for name in dict.fromkeys(name for one in data.values() for name in one):
+        found.compare(f"data.{name}", {arm: one[name] for arm, one in data.items() if name in one})
+    label = next(iter(arms.values())).label
+    compare_stages(found, {name: one["stage"] for name, one in trees.items()}, table.outcome, label)
+    judge = Judge(study, arms, accepted)
+    rows = [judge.row(path, values) for path, values in found.different.items()]
+    rows.append(judge.declared_amount(match_row(study, arms, work)))
+    rows += judge.stale(rows)
+    own = [{key: value for key, value in row.items() if key != "differ"} for row in rows]
+    return [*own, warm_row(arms), *groups(study, found.equal, label)]
+
+
+def compare_stages(found: Comparison, stages: Mapping[str, Mapping[str, Any]], outcome: str, label: str) -> None:
+    """The outcome of all arms; of their warm starts what all that have it share."""
+    found.compare(f"stage.{outcome}", {arm: one[outcome] for arm, one in stages.items()})
+    warm = {arm: one[label] for arm, one in stages.items() if label in one}
+    for name in dict.fromkeys(name for one in warm.values() for name in one):
+        needed = name in ("policy",)  # a warm start that begins elsewhere differs from those that begin at the base
+        values = {arm: one.get(name, MISSING) for arm, one in warm.items() if name in one or needed}
+        found.compare(f"stage.{label}.{name}", values)
+
+
+@dataclass
+class Judge:
+    """Says what explains each difference."""
+
+    study: StudyFile
+    arms: Mapping[str, Arm]
+    accepted: Sequence[str]
+
+    def row(self, path: str, values: Mapping[str, Any]) -> Row:
+        """One difference, with the arms that differ from the control (or the first that has the setting)."""
+        control = self.study.study.control
+        first = control if control in values else next(iter(values))
+        odd = [arm for arm, one in values.items() if not same(one, values[first])]
+        shown = {arm: told(values[arm]) if arm in values else NOT_THERE for arm in self.study.arms}
+        return self.judged({"path": path, "arms": shown}, odd, first)
+
+    def judged(self, row: Row, odd: Sequence[str], first: str) -> Row:
+        """The row with its status and reason."""
+        path = row["path"]
+        reasons = {arm: self.reason(arm, path) or self.reason(first, path) for arm in odd}
+        lacking = [arm for arm, why in reasons.items() if why is None]
+        said: dict[str, list[str]] = {}
+        for arm, why in reasons.items():
+            if why is not None:
+                said.setdefault(why, []).append(arm)
+        words = [f"{', '.join(who)}: {why}" for why, who in said.items()]
+        if not lacking:
+            status = "declared"
+        elif covered(path, self.accepted):
+            status, words = "accepted", [*words, f"{', '.join(lacking)}: accepted by name"]
+        else:
+            status, words = "unexplained", [*words, f"{', '.join(lacking)}: not declared"]
+        return row | {"status": status, "reason": "; ".join(words), "differ": list(odd)}
+
+    def reason(self, arm: str, path: str) -> str | None:
+        """What an arm declares of a path, or of a table that it is in."""
+        own = self.arms[arm]
+        paths = [path]
+        if own.entry not in (None, own.label) and path.startswith(f"stage.{own.label}."):
+            paths.append(path.replace(own.label, str(own.entry), 1))
+        found = (why for at, why in self.study.declared[arm].items() for one in paths if covered(one, [at]))
+        return next(found, None)
+
+    def declared_amount(self, row: Row) -> Row:
+        """The budget's row, whose status follows from its arms that do not match."""
+        odd = row.pop("differ")
+        amount = row.pop("reason")
+        if not odd:
+            return row | {"status": "matched", "reason": amount, "differ": []}
+        found = self.judged(row, odd, self.study.study.control)
+        return found | {"reason": f"{amount} {found['reason']}"}
+
+    def stale(self, rows: Sequence[Row]) -> Iterator[Row]:
+        """Declared or accepted paths in which nothing differs: they would hide a later mistake."""
+        shared = self.study.study.declared
+        for path in shared:
+            if not any(covered(row["path"], [path]) and row["differ"] for row in rows):
+                yield self.useless(path, "`[study.declared]`")
+        for arm in self.study.arms:
+            for path in self.study.declared[arm]:
+                hits = [row for row in rows if arm in row["differ"] and self.reason(arm, row["path"])]
+                own = self.study.declared[arm][path] != shared.get(path)
+                if own and not any(self.hit(arm, row["path"], path) for row in hits):
+                    yield self.useless(path, f"`[arm.{arm}.declared]`")
+        for path in self.accepted:
+            if not any(covered(row["path"], [path]) and row["differ"] for row in rows):
+                yield self.useless(path, f"`--accept {path}`")
+
+    def hit(self, arm: str, path: str, at: str) -> bool:
+        """Whether one declaration of an arm speaks of a path."""
+        own = self.arms[arm]
+        return covered(path, [at]) or covered(path.replace(f"stage.{own.label}", f"stage.{own.entry}", 1), [at])
+
+    def useless(self, path: str, where: str) -> Row:
+        """A declaration that explains nothing."""
+        why = f"{where} names it, and there is no difference: take that out"
+        return {"path": path, "arms": {}, "status": "matched", "reason": why, "differ": []}
+
+
+def covered(path: str, by: Sequence[str]) -> bool:
+    """Whether a path, or a table that it is in, is among these."""
+    return any(path == one or path.startswith(f"{one}.") for one in by)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two settings are equal; 1 and 1.0 are, true and 1 are not."""
+    return one is other or (isinstance(one, bool) == isinstance(other, bool) and one == other)
+
+
+def told(value: Any) -> Any:
+    """A value as it is shown: plain, for JSON."""
+    if value is MISSING or value is None:
+        return "none"
+    if isinstance(value, Told):
+        return value.text
+    if isinstance(value, Read):
+        return ", ".join(value.names)
+    if isinstance(value, Content):
+        return f"{value.place or 'its default'} (content {value.fingerprint[-12:]})"
+    if isinstance(value, Mapping):
+        return {name: told(one) for name, one in value.items()}
+    return value
+
+
+def warm_row(arms: Mapping[str, Arm]) -> Row:
+    """The warm starts themselves: what the study is about."""
+    values = {name: own_settings(arm) for name, arm in arms.items()}
+    why = "the warm starts themselves, and what each method alone has: what the study compares"
+    return {"path": f"stage.{next(iter(arms.values())).label}", "arms": values, "status": "declared", "reason": why}
+
+
+def groups(study: StudyFile, equal: Sequence[str], label: str) -> Iterator[Row]:
+    """A row for each group of settings that are the same in all arms."""
+    outcome = study.study.outcome
+    every = GROUPS | {"outcome": (f"stage.{outcome}",), "warm start": (f"stage.{label}",)}
+    for name, tops in every.items():
+        paths = [path for path in equal if covered(path, tops)]
+        if not paths:
+            continue
+        whole = name in ("data", "rewards", "evaluation")  # too many to name: their tables
+        what = ", ".join(dict.fromkeys(table_of(path) if whole else path for path in paths))
+        who = "arms that train before it" if name == "warm start" else "arms"
+        why = f"{len(paths)} settings, equal in all {who}: {what}"
+        yield {"path": name, "arms": dict.fromkeys(study.arms, "the same"), "status": "matched", "reason": why}
+    yield {
+        "path": "order of the data, versions",
+        "arms": dict.fromkeys(study.arms, "the same"),
+        "status": "matched",
+        "reason": "what a stage draws follows from the run's seed and the stage's name; one installation runs all arms",
+    }
+
+
+def table_of(path: str) -> str:
+    """The table that a setting is in: a named one by its name."""
+    top, _, rest = path.partition(".")
+    return f"{top}.{rest.partition('.')[0]}" if top in NAMED else top
+
+
+def refuse_unexplained(rows: Sequence[Row], path: Path) -> None:
+    """Raise `RecipeError` that names every difference that nothing explains, or return."""
+    found = [row for row in rows if row["status"] == "unexplained"]
+    if not found:
+        return
+    many = "a difference" if len(found) == 1 else f"{len(found)} differences"
+    raise RecipeError(
+        f"{path}: arms differ in more than their warm starts, {many} without an explanation: "
+        + " ".join(map(sentence, found))
+        + ' Give all arms the same value; or say why in `[study.declared]` or `[arm.NAME.declared]` ("PATH" = '
+        '"reason"); or take it as it is, for this once, by `--accept PATH`.'
+    )
+
+
+def sentence(row: Row) -> str:
+    """One difference in a sentence: its path, and the values with the arms that have them."""
+    by_value: dict[str, list[str]] = {}
+    for arm, value in row["arms"].items():
+        if value == NOT_THERE:
+            continue
+        by_value.setdefault(str(value), []).append(arm)
+    values = "; ".join(f"{value:.60} in {', '.join(who)}" for value, who in by_value.items())
+    return f"`{row['path']}` is {values}."

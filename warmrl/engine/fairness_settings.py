@@ -1,0 +1,265 @@
+"""What two arms must share, as one tree of plain values for each arm: its resolved recipe without its warm start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from warmrl.domain.config import Choice, Config
+from warmrl.domain.names import CheckpointName
+from warmrl.domain.recipe import Recipe
+from warmrl.domain.stages import NOT_SEMANTIC, MethodConfig
+from warmrl.engine.budget import before
+from warmrl.engine.checkpoints import locate, weights_here
+from warmrl.engine.entries import Entries, chat_template
+from warmrl.engine.recipe_rules import data_of, stage_config
+from warmrl.engine.study_file import StudyFile
+
+# No part of a result's key, and yet part of what is compared: who judges, and what is handed on.
+COMPARED = frozenset({"grader", "second_opinion", "style", "handoff"})
+# Settings of every method that are the budget's, or say where the warm start begins.
+OF_THE_BUDGET = frozenset({"steps", "policy"})
+
+
+@dataclass(frozen=True)
+class Told:
+    """A value that is shown otherwise than it is compared."""
+
+    key: Any
+    text: Any = field(compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Data that a stage reads: tables of the same names (which are compared themselves), or of the same content."""
+
+    names: tuple[str, ...]
+    contents: tuple[Any, ...]
+
+    def __eq__(self, other: object) -> bool:
+        """By name, or else by content."""
+        return isinstance(other, Read) and (self.names == other.names or self.contents == other.contents)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm: its recipe, the stages of its warm start, the one of them that trains the entry (None: no warm start).
+
+    `tree` has its settings by TOML path, the entry's stage under the name that all arms' have here.
+    """
+
+    name: str
+    entries: Entries
+    warm: list[str]
+    entry: str | None
+    label: str
+
+    @property
+    def recipe(self) -> Recipe:
+        """Its recipe."""
+        return self.entries.file.recipe
+
+
+def arms_of(study: StudyFile) -> dict[str, Arm]:
+    """Every arm, its results in no store: what is compared does not depend on what is there."""
+    entries = {name: Entries(file, Path("no-store")) for name, file in study.recipes.items()}
+    stages = {name: entry_stage(study, name) for name in study.arms}
+    label = stages[study.study.control] or next((one for one in stages.values() if one), "") or ""
+    outcome = study.study.outcome
+    return {
+        name: Arm(name, one, before(one.file.recipe, outcome), stages[name], label) for name, one in entries.items()
+    }
+
+
+def entry_stage(study: StudyFile, arm: str) -> str | None:
+    """The stage that trains what the outcome starts from; None where nothing does (`none`, or the base itself)."""
+    name = CheckpointName.parse(study.entry(arm))
+    stage = study.recipes[arm].recipe.stage.get(name.stage) if name.run is None else None
+    return name.stage if stage is not None and isinstance(stage.config, MethodConfig) else None
+
+
+def tree(arm: Arm, outcome: str) -> dict[str, Any]:
+    """An arm's settings, nested as in the recipe."""
+    recipe = arm.recipe
+    found = plain(recipe, skip=frozenset({"version", "name", "seed", "plugins", "launch", "stage", "data", "suite"}))
+    found["model"] |= {"path": base_of(arm)}
+    del found["model"]["revision"]
+    found["data"] = {name: dataset(arm, f"data.{name}") for name in data_read(arm, outcome)}
+    found["suite"] = {name: suite(arm, name) for name in recipe.suite}
+    found["eval"] |= {
+        "at": Told(frozenset(places(arm, outcome)), list(recipe.eval.at) or "base and the end of every stage"),
+        "metrics": Told(frozenset(recipe.eval.metrics), list(recipe.eval.metrics)),
+    }
+    if recipe.probe:
+        found["probe"] |= {"metrics": Told(frozenset(recipe.probe.metrics), list(recipe.probe.metrics))}
+    choice = recipe.stage[outcome]
+    settings = plain(choice.config, skip=frozenset({"policy", "data"}))
+    found["stage"] = {outcome: {"use": choice.use, **settings, "data": read(arm, outcome)}}
+    if arm.entry is not None:
+        found["stage"][arm.label] = warm_settings(arm, arm.entry)
+    return found
+
+
+def plain(value: Any, skip: frozenset[str] = frozenset()) -> Any:
+    """A config as plain values, every default written out; what never changes results is left out."""
+    if isinstance(value, Choice):
+        return {"use": value.use, **plain(value.config)}
+    if isinstance(value, Config):
+        return {
+            name: plain(getattr(value, name))
+            for name, one in type(value).model_fields.items()
+            if name not in skip and (one.json_schema_extra != NOT_SEMANTIC or name in COMPARED)
+        }
+    if isinstance(value, Mapping):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
+
+
+def base_of(arm: Arm) -> Told:
+    """The base: all files that change what it does, so weights, chat template and image processor at once."""
+    model, registry = arm.recipe.model, arm.entries.file.registry
+    if not weights_here(model.path, model.revision, registry):
+        return Told((model.path, model.revision), " at ".join(filter(None, (model.path, model.revision))))
+    source = arm.entries.base
+    template = chat_template(Path(source.path)) if locate(model.path, registry) else None
+    files = f"files {source.fingerprint[:8]}" + (f", chat template {template[:8]}" if template else "")
+    return Told(source.fingerprint, f"{model.path} ({files})")
+
+
+def data_read(arm: Arm, outcome: str) -> list[str]:
+    """The `[data.*]` tables that matter: what the outcome, its warm start and the probe read."""
+    recipe = arm.recipe
+    names = [name for stage in (*arm.warm, outcome) for name in data_of(stage_config(recipe.stage[stage]))]
+    names += [recipe.probe.on] if recipe.probe else []
+    return [name for name in dict.fromkeys(names) if name in recipe.data]
+
+
+def dataset(arm: Arm, at: str) -> dict[str, Any]:
+    """A dataset's settings, and where its files are beside what identifies them."""
+    kind, _, name = at.partition(".")
+    choice: Choice = getattr(arm.recipe, kind)[name]
+    return plain(choice) | places_of_files(arm, at, choice)
+
+
+def places_of_files(arm: Arm, at: str, choice: Choice) -> dict[str, Any]:
+    """Settings that say where a dataset's files are: compared by the content that is read there."""
+    own = {"split", "limit", *COMPARED}
+    fields = [
+        name
+        for name, one in type(choice.config).model_fields.items()
+        if one.json_schema_extra == NOT_SEMANTIC and name not in own
+    ]
+    return {name: Content(arm.entries, at, name, getattr(choice.config, name)) for name in fields}
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """Where a dataset's files are. Another place is the same where the same problems are in it."""
+
+    entries: Entries
+    at: str
+    field: str
+    place: Any
+
+    def __eq__(self, other: object) -> bool:
+        """The same place, or the same content; files are read only where the places differ."""
+        if not isinstance(other, Content):
+            return False
+        return self.place == other.place or self.fingerprint == other.fingerprint
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what is read."""
+        return str(self.entries.data_parts(self.at)["fingerprint"])
+
+
+def read(arm: Arm, stage: str) -> Read:
+    """What a stage reads."""
+    recipe, names = arm.recipe, data_of(stage_config(arm.recipe.stage[stage]))
+    return Read(tuple(names), tuple(content(arm, name) if name in recipe.data else made(arm, name) for name in names))
+
+
+def content(arm: Arm, name: str) -> Any:
+    """What identifies a table's problems as far as the recipe tells."""
+    choice = arm.recipe.data[name]
+    places = {one: value.place for one, value in places_of_files(arm, f"data.{name}", choice).items()}
+    return {**plain(choice), "places": places}
+
+
+def made(arm: Arm, name: str) -> Any:
+    """What identifies a curator's problems."""
+    stage, _, part = name.partition("/")
+    choice = arm.recipe.stage[stage]
+    return {"part": part, **plain(choice), "data": read(arm, stage)}
+
+
+def suite(arm: Arm, name: str) -> dict[str, Any]:
+    """A suite's settings; a grader or style that is the recipe's own is the default spelled out."""
+    found = dataset(arm, f"suite.{name}")
+    shared = {"grader": arm.recipe.grader, "second_opinion": arm.recipe.second_opinion, "style": arm.recipe.answer}
+    for field_name, default in shared.items():
+        if field_name in found and found[field_name] == plain(default):
+            found[field_name] = None
+    return found
+
+
+def places(arm: Arm, outcome: str) -> list[str]:
+    """The checkpoints that are evaluated, but for those inside the warm start; its end is `entry`."""
+    recipe = arm.recipe
+    trained = [name for name, one in recipe.stage.items() if one.kind != "curator"]
+    entry = CheckpointName.parse(stage_config(recipe.stage[outcome]).policy)
+    out = []
+    for text in recipe.eval.at or ["base", *trained]:
+        name = CheckpointName.parse(text)
+        if name == entry or (name.stage == entry.stage and name.end and entry.step is None):
+            out.append("entry")
+        if name.stage in ("base", outcome):
+            out.append(text)
+    return out
+
+
+def warm_settings(arm: Arm, stage: str) -> dict[str, Any]:
+    """What the entry's stage has that every method has; sampling settings where it samples."""
+    config = stage_config(arm.recipe.stage[stage])
+    assert isinstance(config, MethodConfig)
+    samples = "sampler" in config.reads
+    wanted = [
+        name
+        for name, one in MethodConfig.model_fields.items()
+        if name not in OF_THE_BUDGET and (one.json_schema_extra != NOT_SEMANTIC or name in COMPARED)
+        if name != "temperature" or samples
+        if name != "max_tokens" or samples or config.normalise == "constant"
+    ]
+    start = CheckpointName.parse(config.policy)
+    elsewhere = {"policy": config.policy} if start.run is not None else {}
+    return {name: plain(getattr(config, name)) for name in wanted} | {"data": read(arm, stage)} | elsewhere
+
+
+def own_settings(arm: Arm) -> str:
+    """The warm start itself in a line: its stages, and what the method alone has, where it is not its default."""
+    if arm.entry is None:
+        return "no warm start"
+    parts = []
+    for stage in arm.warm:
+        choice = arm.recipe.stage[stage]
+        fields = type(choice.config).model_fields
+        own = {name for name in fields if name not in MethodConfig.model_fields or stage != arm.entry}
+        given = choice.config.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        told = ", ".join(f"{name} {short(given[name])}" for name in fields if name in own and name in given)
+        parts.append(f"{stage}: {choice.use}" + (f" ({told})" if told else ""))
+    return "; ".join(parts)
+
+
+def short(value: Any) -> str:
+    """A setting in a line."""
+    if isinstance(value, Mapping):
+        return " ".join(str(one) for one in value.values() if not isinstance(one, list | dict))
+    return f"{value:g}" if isinstance(value, float) else str(value)

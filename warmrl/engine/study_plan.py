@@ -1,0 +1,224 @@
+"""What a study will run, reuse, compare and take, before anything is spent; after it, the same beside what it took.
+
+Whatever several cells share (a base's answers, a teacher's traces, a stage) is counted once, in the first that has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from warmrl.domain.dataset import Dataset
+from warmrl.engine.budget import AMOUNTS, warm_budget
+from warmrl.engine.entries import Entries
+from warmrl.engine.fairness import fairness
+from warmrl.engine.forecast.estimates import Costs, assumptions, whole_study
+from warmrl.engine.forecast.machines import machine
+from warmrl.engine.forecast.report import resources_report
+from warmrl.engine.forecast.resources import Resources
+from warmrl.engine.forecast.speeds import Speeds, measurable, measured
+from warmrl.engine.storage import canonical
+from warmrl.engine.study_file import Cell, StudyFile
+from warmrl.engine.usage import usage_of
+
+PLAN = "plan.json"
+
+
+@dataclass
+class ArmEntries(Entries):
+    """An arm's entries, whose datasets are opened once for all arms that have the same."""
+
+    opened: dict[str, Dataset[Any]] = field(default_factory=dict)
+
+    def dataset(self, name: str) -> Dataset[Any]:
+        """A table's dataset. Raises `DataError`."""
+        kind, _, table = name.partition(".")
+        key = canonical(getattr(self.file.recipe, kind)[table].model_dump(mode="json"))
+        if key in self.opened:
+            self._datasets.setdefault(name, self.opened[key])
+        self.opened[key] = super().dataset(name)
+        return self.opened[key]
+
+
+@dataclass
+class Cells:
+    """The entries of all cells. Seeds of an arm differ in `seed` alone, so they share what is opened."""
+
+    study: StudyFile
+    store: Path
+
+    @cached_property
+    def arms(self) -> dict[str, Entries]:
+        """Each arm's, with the first seed."""
+        opened: dict[str, Dataset[Any]] = {}
+        return {name: ArmEntries(file, self.store, opened=opened) for name, file in self.study.recipes.items()}
+
+    def entries(self, cell: Cell) -> Entries:
+        """One cell's."""
+        first = self.arms[cell.arm]
+        recipe = first.file.recipe.model_copy(update={"seed": cell.seed})
+        return Entries(
+            replace(first.file, recipe=recipe), self.store, _datasets=first._datasets,
+            _fingerprints=first._fingerprints, _suites=first._suites,
+        )  # fmt: skip
+
+
+@dataclass
+class Work:
+    """What has to be made: stages and answers by where they will be, each once."""
+
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    needed: int = 0
+    there: int = 0
+
+    def add(self, cell: Cell, entries: Entries, costs: Costs) -> None:
+        """A cell's stages and evaluations."""
+        stages = [self.stage(entries, name, costs) for name in entries.order()]
+        evaluations = list(self.evaluations(entries, costs))
+        own = [one for one in (*stages, *evaluations) if one["status"] == "runs"]
+        idle = not own
+        seconds = None if any(one["seconds"] is None for one in own) else sum(one["seconds"] for one in own)
+        cpu = None if any(one["cpu_seconds"] is None for one in own) else sum(one["cpu_seconds"] for one in own)
+        start = costs.of_run()
+        if not idle and start is not None and seconds is not None and cpu is not None:
+            seconds, cpu = seconds + start.once, cpu + start.cpu_once
+        self.cells.append(
+            {
+                "arm": cell.arm, "seed": cell.seed, "folder": str(cell.folder), "stages": stages,
+                "evaluations": evaluations, "seconds": seconds, "cpu_seconds": cpu,
+            }
+        )  # fmt: skip
+
+    def stage(self, entries: Entries, name: str, costs: Costs) -> dict[str, Any]:
+        """One stage of a cell: whether it runs here, is there, or another cell makes it."""
+        key = entries.stage_key(name) if costs.here else f"{entries.file.recipe.seed} {name} {id(entries)}"
+        why = entries.missing(name, entries.kept_steps(name)) if costs.here else "its key is not known yet"
+        return {"stage": name, "use": entries.file.recipe.stage[name].use, "key": key} | self.status(
+            key, why, *costs.stage(name)
+        )
+
+    def evaluations(self, entries: Entries, costs: Costs) -> Iterator[dict[str, Any]]:
+        """The answers that a cell needs."""
+        for label, asked in costs.asked().items():
+            for checkpoint in asked.checkpoints:
+                key = self.answers_key(entries, checkpoint, asked) if costs.here else f"{label} {id(entries)}"
+                done = costs.here and entries.sampled(checkpoint, asked.suite, asked.metrics, asked.samples)
+                found = self.status(key, None if done else "it is new", *costs.answers(label))
+                yield {"checkpoint": checkpoint, "suite": label} | found
+
+    def answers_key(self, entries: Entries, checkpoint: str, asked: Any) -> str:
+        """Where answers will be, and how many."""
+        draws = entries.draws(checkpoint, asked.suite, asked.metrics, asked.samples)
+        return (
+            " ".join(f"{one.folder.name}:{one.count}" for one in draws) + f" {len(entries.suite(asked.suite).problems)}"
+        )
+
+    def status(self, key: str, why: str | None, seconds: float | None, cpu: float | None) -> dict[str, Any]:
+        """Whether something runs, is there, or is made by a cell before."""
+        first = key not in self.seen
+        self.seen.add(key)
+        self.needed += first
+        if why is None:
+            self.there += first
+            return {"status": "there", "seconds": 0.0, "cpu_seconds": 0.0}
+        if not first:
+            return {"status": "shared", "seconds": 0.0, "cpu_seconds": 0.0}
+        return {"status": "runs", "seconds": seconds, "cpu_seconds": cpu}
+
+
+def study_plan(
+    study: StudyFile,
+    store: Path,
+    device: str | None = None,
+    accepted: Sequence[str] = (),
+    *,
+    jobs: int = 1,
+    measure: bool | None = False,
+) -> dict[str, Any]:
+    """The plan as plain values: "cells", "reuse", "fairness", "budget", "estimates", "refused".
+
+    `measure` times a few steps where nothing else tells (`forecast/speeds.py`), None: where that takes little. Without
+    it times are those that an earlier plan has measured.
+    Raises `UsageError` for a model or a teacher that is none, `DataError` for data that cannot be read.
+    """
+    cells = Cells(study, store)
+    here = machine(device, max(file.recipe.launch.processes for file in study.recipes.values()))
+    outlines: dict[Any, Any] = {}
+    resources = {name: Resources(one, here, outlines=outlines) for name, one in cells.arms.items()}
+    reports = {name: resources_report(one) for name, one in whole(cells, resources).items()}
+    work = {name: one["stages"] for name, one in reports.items()}
+    rows = fairness(study, accepted, work)
+    speeds = speeds_of(cells, work, store, here.peak, measure)
+    found = Work()
+    for cell in study.cells:
+        entries = cells.entries(cell)
+        found.add(cell, entries, Costs(entries, resources[cell.arm], reports[cell.arm], speeds))
+    return {
+        "name": study.name,
+        "match": study.study.match,
+        "cells": found.cells,
+        "reuse": {"needed": found.needed, "there": found.there, "runs": count(found.cells, "runs"),
+                  "shared": count(found.cells, "shared")},
+        "fairness": rows,
+        "budget": {name: budget_of(one, study.study.outcome, work[name]) for name, one in cells.arms.items()},
+        "estimates": whole_study(found.cells, reports, speeds, here, jobs, len(study.study.seeds)),
+        "assumptions": assumptions(reports, speeds, here, jobs),
+        "refused": list(dict.fromkeys(why for one in reports.values() for why in one["refused"])),
+    }  # fmt: skip
+
+
+def whole(cells: Cells, resources: Mapping[str, Resources]) -> dict[str, Resources]:
+    """Each arm's resources as if nothing were there: what is reused is left out cell by cell."""
+    nowhere = Path("no-store")
+    return {
+        name: replace(one, entries=replace(cells.arms[name], store=nowhere, keys={})) for name, one in resources.items()
+    }
+
+
+def speeds_of(
+    cells: Cells, work: Mapping[str, Mapping[str, Any]], store: Path, peak: float | None, measure: bool | None
+) -> Speeds:
+    """Measured speeds, where the device's peak says nothing."""
+    if measure is None:
+        measure = peak is None and all(measurable(one, work[name]) for name, one in cells.arms.items())
+    return measured(cells.arms.values(), store) if measure else Speeds.kept(store) if peak is None else Speeds()
+
+
+def count(cells: Sequence[Mapping[str, Any]], status: str) -> int:
+    """Stages and evaluations of a status, over all cells."""
+    return sum(one["status"] == status for cell in cells for kind in ("stages", "evaluations") for one in cell[kind])
+
+
+def budget_of(entries: Entries, outcome: str, work: Mapping[str, Any]) -> dict[str, Any]:
+    """An arm's planned warm start."""
+    budget = warm_budget(entries, outcome, work)
+    return {name: getattr(budget, name) for name in AMOUNTS} | {"at_most": budget.at_most}
+
+
+def estimates_beside(folder: Path) -> list[dict[str, Any]]:
+    """What was estimated (`plan.json` of a study's folder) beside what its cells' runs took: what, estimated, measured.
+
+    Empty without a plan, or before any cell has ended. Cells that were not run here are left out of both.
+    """
+    try:
+        plan = json.loads((folder / PLAN).read_text())
+    except (OSError, ValueError):
+        return []
+    used = {one["folder"]: usage_of(folder / one["folder"]) for one in plan["cells"]}
+    ran = [(one, usage) for one in plan["cells"] if (usage := used[one["folder"]]) is not None]
+    out = []
+    for name, what in (("seconds", "time of all cells, in seconds"),
+                       ("cpu_seconds", "time of processors, all cells, in seconds")):  # fmt: skip
+        if ran and all(one[name] is not None for one, _ in ran):
+            out.append({"what": what, "estimated": sum(one[name] for one, _ in ran),
+                        "measured": sum(getattr(usage, name) for _, usage in ran)})  # fmt: skip
+    if ran and plan["estimates"]["peak_bytes"] is not None:
+        peak = max(usage.peak_bytes for _, usage in ran)
+        out.append({"what": "memory of one process at its peak, in bytes",
+                    "estimated": plan["estimates"]["peak_bytes"], "measured": peak})  # fmt: skip
+    return out

@@ -312,7 +312,7 @@ def fairness(of: Simulation) -> list[dict[str, Any]]:
         ("stage.warm.learning_rate", 5e-4, "declared", "each method's own, chosen by one rule"),
     ]
     return [
-        {"path": path, "arms": {arm: value for arm in of.arms}, "status": status, "reason": reason}
+        {"path": path, "arms": dict.fromkeys(of.arms, value), "status": status, "reason": reason}
         for path, value, status, reason in rows
     ]
 

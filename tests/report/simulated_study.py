@@ -78,6 +78,16 @@ class Simulation:
         """The whole input of `build`."""
         return Drawing(self).known()
 
+    def scored(self) -> dict[str, Any]:
+        """What claims about methods read of it: the evaluations alone."""
+        drawing = Drawing(self)
+        return drawing.about() | {"evaluations": list(drawing.evaluations()), "probe": []}
+
+    def probed(self) -> dict[str, Any]:
+        """What the regime reads of it: the probe alone."""
+        drawing = Drawing(self)
+        return drawing.about() | {"evaluations": [], "probe": list(drawing.probe())}
+
     def cells(self) -> list[tuple[str, int]]:
         """Arms and seeds that finished."""
         return [(arm, seed) for seed in self.seeds for arm in self.arms if (arm, seed) not in self.failed]
@@ -98,17 +108,9 @@ class Drawing:
 
     def known(self) -> dict[str, Any]:
         """The whole input of `build`."""
-        of, first = self.of, next(iter(self.of.suites))
+        of = self.of
         return {
-            "name": "simulated_study",
-            "control": of.control,
-            "seeds": list(of.seeds),
-            "match": "prompts",
-            "outcome": OUTCOME,
-            "domain": {"in": first, "out": [name for name in of.suites if name != first]},
-            "interval": {"level": 0.95, "draws": of.draws, "seed": 0, "method": "bca"},
-            "arms": [arm_row(name, planted, of) for name, planted in of.arms.items()],
-            "cells": [self.cell(arm, seed) for seed in of.seeds for arm in of.arms],
+            **self.about(),
             "evaluations": list(self.evaluations()),
             "probe": list(self.probe()),
             "training": [row for cell in of.cells() for row in self.training(*cell)],
@@ -122,6 +124,21 @@ class Drawing:
             },
             "reproduce": ["warmrl run recipes/study/simulated_study.toml"],
             "findings": [],
+        }
+
+    def about(self) -> dict[str, Any]:
+        """What the study is, and its cells."""
+        of, first = self.of, next(iter(self.of.suites))
+        return {
+            "name": "simulated_study",
+            "control": of.control,
+            "seeds": list(of.seeds),
+            "match": "prompts",
+            "outcome": OUTCOME,
+            "domain": {"in": first, "out": [name for name in of.suites if name != first]},
+            "interval": {"level": 0.95, "draws": of.draws, "seed": 0, "method": "bca"},
+            "arms": [arm_row(name, planted, of) for name, planted in of.arms.items()],
+            "cells": [self.cell(arm, seed) for seed in of.seeds for arm in of.arms],
         }
 
     def cell(self, arm: str, seed: int) -> dict[str, Any]:

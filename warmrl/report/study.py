@@ -14,7 +14,8 @@ from warmrl.report.scores import DIGITS, FORMAT, METHODS, Table, rounded
 from warmrl.report.study_answers import answers
 from warmrl.report.study_budget import budget, environment_findings, environments, timings, training
 from warmrl.report.study_cells import END, ENTRY, Cells, alone, headline
-from warmrl.report.study_claims import METHOD_CLAIM, Claims
+from warmrl.report.study_claims import Claims
+from warmrl.report.study_methods import METHOD_CLAIM
 from warmrl.report.study_regime import Regime
 from warmrl.report.verdicts import CLAIM
 

@@ -207,7 +207,7 @@ class Regime:
 
     def gain(self, gains: Mapping[tuple[str, int], float]) -> Table:
         """Entropy at RL entry against what each run gained after it, over arms and seeds."""
-        points = []
+        points: list[Table] = []
         for arm in self.cells.arms:
             entry = self.along(arm).get(0, {}) if self.points else {}
             for seed in self.cells.finished[arm]:

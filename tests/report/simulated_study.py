@@ -25,6 +25,7 @@ SETTINGS = {
 OUTCOME = "rl"
 SPREAD, OWN = 1.6, 0.5
 """Standard deviations, in logits: of the problems' difficulty, and of what one run finds harder than another."""
+QUADRATURE = np.polynomial.hermite_e.hermegauss(64)
 BASE = (-1.0, 1.1)
 """Skill (logits) and entropy (nats) of the base."""
 
@@ -39,7 +40,7 @@ class Planted:
 
     def share(self, point: str, k: int = 1, *, between: float = 0.25, less: float = 0.0) -> float:
         """The true pass@k at `entry` or `end` over all problems and seeds there could be, by quadrature."""
-        grid, weights = np.polynomial.hermite_e.hermegauss(64)
+        grid, weights = QUADRATURE
         spread = np.sqrt(SPREAD**2 + OWN**2 + between**2)
         chance = 1 / (1 + np.exp(grid * spread - getattr(self, point)[0] + less))
         return float((weights * (1 - (1 - chance) ** k)).sum() / weights.sum())
@@ -78,10 +79,12 @@ class Simulation:
         """The whole input of `build`."""
         return Drawing(self).known()
 
-    def scored(self) -> dict[str, Any]:
-        """What claims about methods read of it: the evaluations alone."""
+    def scored(self, metrics: Sequence[str]) -> dict[str, Any]:
+        """What claims about methods read of it: the evaluations alone, by these metrics."""
         drawing = Drawing(self)
-        return drawing.about() | {"evaluations": list(drawing.evaluations()), "probe": []}
+        found = list(drawing.evaluations())
+        kept = [{**one, "metrics": {name: one["metrics"][name] for name in metrics}} for one in found]
+        return drawing.about() | {"evaluations": kept, "probe": []}
 
     def probed(self) -> dict[str, Any]:
         """What the regime reads of it: the probe alone."""

@@ -19,6 +19,7 @@ from warmrl.report.study_cells import BASE, Cells
 from warmrl.report.words import difference, number, quantity, span
 from warmrl.stats.crossed import FEWEST_SEEDS, method_contrast, pseudovalues
 from warmrl.stats.intervals import numbered, t_limits
+from warmrl.stats.regime import relatives
 from warmrl.stats.resampling import Array
 from warmrl.stats.separation import FEWEST_ARMS, clustered_rho, in_order, last_apart
 
@@ -202,8 +203,6 @@ class Regime:
         base = self.base()
         if base is None or self.metric != HEADLINE:
             return
-        from warmrl.stats.regime import relatives
-
         runs = {f"{place}": one for place, one in enumerate(self.points) if one["arm"] is not None}
         suite, labels = self.suite({BASE: base, **runs})
         scores = {
@@ -252,7 +251,6 @@ class Regime:
             [one["gain"] for one in points],
             [one["arm"] for one in points],
             level=self.settings["level"],
-            seed=self.settings["seed"],
         )
         return {
             "points": points,
@@ -269,8 +267,8 @@ class Regime:
             return f"Nothing is said of {self.metric} at RL entry and the gain after it: too few runs that differ."
         value = f"rank correlation {number(rho, 'count', signed=True)}"
         if low is None or high is None:
-            return f"{over}: {value}; {arms} arms are too few to tell (an interval over arms takes {FEWEST_ARMS})."
-        size = f"{value} (interval over arms {span(low, high, 'count', signed=True)})"
+            return f"{over}: {value}; {arms} arms are too few to tell (it takes {FEWEST_ARMS})."
+        size = f"{value} (interval, each arm counted once, {span(low, high, 'count', signed=True)})"
         if low <= 0 <= high:
             return f"{over}: {size}; whether they go together can't be told."
         return f"{over}: {size}; they go together, and arms differ in more than this, so it is no cause."

@@ -56,8 +56,10 @@ class Found:
     def changed(self) -> list[str]:
         """Settings in which the recipe that ran differs from the study's."""
         ran = table(self.path / RESOLVED)
+        if not ran:
+            return []
         now = json.loads(json.dumps(self.study.recipe(self.cell).resolved()))
-        found = differences(dict(ran), now) if ran else []
+        found = differences(dict(ran), now)
         return sorted(one for one in found if one.partition(".")[0] not in NO_PART and not pinned(one, now))
 
     def row(self) -> Row:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from report.simulated_study import Simulation
 
-from warmrl.engine import study_file
+from warmrl.engine import study_file, study_gather
 from warmrl.engine.run_folder import RESOLVED
 from warmrl.engine.study_file import Cell, StudyFile
 from warmrl.engine.study_gather import gather
@@ -75,7 +75,8 @@ def write_cell(folder: Path, cell: Cell, state: str = "finished") -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(study_gather, "estimates", lambda folder: [{"what": "time", "estimated": 1.0, "measured": 2.0}])
     cells = [Cell(seed, arm) for seed in SEEDS for arm in ("sft", "opd")]
     for cell in cells:
         write_cell(tmp_path, cell)
@@ -112,6 +113,7 @@ def test_everything_there_is_read_and_reported(folder: Path) -> None:
     work = {row["stage"]: row for row in found["work"] if (row["arm"], row["seed"]) == ("opd", 1)}
     assert work["rl"]["part"] == "outcome" and work["rl"]["prompts"] == 128 and "prompts" not in work["warm"]
     report = build(found)
+    assert report["timings"]["estimates"] == [{"what": "time", "estimated": 1.0, "measured": 2.0}]
     assert any("specs, seed 1, failed" in text for text in report["findings"])
     assert {row["arm"] for row in report["methods"]["contrasts"]} == {"sft", "opd"}
     assert report["budget"]["matched"][0]["status"] == "not counted"

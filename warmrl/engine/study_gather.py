@@ -145,12 +145,19 @@ def gather(study: StudyFile, folder: Path) -> Row:
         "training": [row for one in done for row in one.training()],
         "work": [row for one in done for row in one.work()],
         "fairness": plan.get("fairness", []),
-        "plan": plan,
+        "estimates": estimates(folder) if plan else [],
         "timings": [row for one in done for row in one.timings()],
         "environment": {str(one.cell.folder): one.environment() for one in done},
         "reproduce": reproduce(study),
         "findings": [*doubts, *findings(done)],
     }
+
+
+def estimates(folder: Path) -> list[Row]:
+    """What the plan estimated beside what happened."""
+    from warmrl.engine.study_plan import estimates_beside
+
+    return estimates_beside(folder)
 
 
 def settings(study: StudyFile) -> Row:

@@ -116,8 +116,10 @@ def average(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 def timings(known: Mapping[str, Any]) -> Table:
     """The one part with clocks: seconds by phase, and what was estimated beside what was measured."""
-    estimates = [{"measured": None, **one} for one in (known.get("plan") or {}).get("estimates", [])]
-    return {"rows": [dict(row) for row in known["timings"]], "estimates": estimates}
+    return {
+        key: [dict(row) for row in rows]
+        for key, rows in (("rows", known["timings"]), ("estimates", known["estimates"]))
+    }
 
 
 def environments(found: Mapping[str, Mapping[str, Any]]) -> Table:

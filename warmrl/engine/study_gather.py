@@ -119,7 +119,8 @@ class Found:
         for stage in self.report["stages"]:
             if stage["name"] not in timed:
                 sums[stage["name"], "all"] = stage["seconds"]
-        for (stage, phase), seconds in sums.items():
+        order = [stage["name"] for stage in self.report["stages"]]
+        for (stage, phase), seconds in sorted(sums.items(), key=lambda one: order.index(one[0][0])):
             yield {**self.about, "stage": stage, "phase": phase, "seconds": seconds}
 
     def environment(self) -> Row:

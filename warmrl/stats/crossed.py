@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from scipy.special import stdtrit
+from scipy.special import expit, stdtrit
 
 from warmrl.stats.contrasts import NOT_RESOLVABLE, POWER, stands
 from warmrl.stats.intervals import numbered, places
@@ -135,6 +135,41 @@ def method_contrast(
     if one.shape[1] < 1:
         return Crossed(None, None, None, None, None, None, None, None, None, seeds, 0, missing, True)
     return judged([one, two], missing, level)
+
+
+def method_change(
+    first: ArrayLike,
+    second: ArrayLike,
+    first_weights: ArrayLike | None = None,
+    second_weights: ArrayLike | None = None,
+    *,
+    ids: Sequence[str] | None = None,
+    clusters: Sequence[Hashable] | None = None,
+    level: float = 0.95,
+) -> Crossed:
+    """One arm's mean later minus its mean before: row i of both is the same run, (S, N) each, so runs are paired.
+
+    What a run has of its seed at both points cancels; the rest is as in `method_contrast`.
+    """
+    (one, two), missing = unit_scores([(first, first_weights), (second, second_weights)], ids, clusters)
+    if len(one) != len(two):
+        raise ValueError(f"a change is of the same runs; there are {len(one)} and {len(two)}")
+    if one.shape[1] < 1:
+        return Crossed(None, None, None, None, None, None, None, None, None, (len(one),), 0, missing, True)
+    found = judged([np.zeros_like(one), two - one], missing, level)
+    return replace(found, first=float(one.mean()), second=float(two.mean()))
+
+
+def share_limits(value: float, low: float, high: float) -> tuple[float, float]:
+    """Limits of a share that stay between none and all: the same reach on the scale of log-odds.
+
+    Near all or none the error is skewed: of pass@16 near 0.97 on 200 problems `value` plus and minus its reach covered
+    91 % at nominal 95 %, these 94 to 96 % (`bench/study_coverage.py`). Of none or all as they are, cut off.
+    """
+    if not 0 < value < 1:
+        return max(0.0, low), min(1.0, high)
+    centre, reach = math.log(value / (1 - value)), (high - low) / 2 / (value * (1 - value))
+    return float(expit(centre - reach)), float(expit(centre + reach))
 
 
 def judged(arms: Sequence[Array], missing: int, level: float) -> Crossed:

@@ -1,0 +1,302 @@
+"""What the page of a study shows beside its figures: arms by metric, contrasts in groups, fairness, the regime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from warmrl.report.figures import Figure
+from warmrl.report.study_costs import COUNTED, budget_figure, budget_table, large, time_figure, time_table
+from warmrl.report.study_looks import key
+from warmrl.report.study_outcomes import POINTS, headline, headline_unit, outcome_figures
+from warmrl.report.study_trajectories import regime_unit, trajectory_figures
+from warmrl.report.words import DASH, UNITS, change, number, probability, quantity, span
+
+Table = dict[str, Any]
+
+STATUSES = ("unexplained", "accepted", "declared", "matched")
+SIDES = {"in": "in the training domain", "out": "out of the training domain"}
+
+
+def studied(report: Mapping[str, Any]) -> Table:
+    """What the template of a study takes beside the report."""
+    drawn = [*trajectory_figures(report), *outcome_figures(report), budget_figure(report)]
+    figures = [one for one in drawn if any(panel["data"] for panel in one["panels"])]
+    timed = [time_figure(report)] if report["timings"]["rows"] else []
+    return {
+        "arms": key(report),
+        "standing": [standing(report, suite) for suite in report["suites"]],
+        "method_groups": groups(report["methods"]["contrasts"], report["suites"], ("suite", "point", "metric")),
+        "checkpoint_groups": groups(report["checkpoints"]["contrasts"], report["suites"], ("suite", "point", "metric")),
+        "trajectory": trajectory(report),
+        "separation": separation(report),
+        "training_ends": training_ends(report),
+        "curves": curves(report),
+        "transfers": transfers(report),
+        "counted": list(COUNTED.values()),
+        "budget": budget_table(report),
+        "fairness": fairness(report),
+        "unfinished": [cell for cell in report["cells"] if cell["state"] != "finished"],
+        "environments": environments(report["environment"]),
+        "times": time_table(report),
+        "estimates": [estimate(row) for row in report["timings"]["estimates"]],
+        "shown": figures,
+        "timed": timed,
+        "figures": panels(figures),
+        "timed_figures": panels(timed),
+    }
+
+
+def panels(figures: Sequence[Figure]) -> list[Figure]:
+    """What the page's script draws: each panel, and how many stand side by side."""
+    return [
+        {part: panel[part] for part in ("id", "data", "layout")} | {"across": figure["across"]}
+        for figure in figures
+        for panel in figure["panels"]
+        if panel["data"]
+    ]
+
+
+def standing(report: Mapping[str, Any], suite: str) -> Table:
+    """One suite: a row an arm (the base first), for each metric a column at RL entry and one at the end."""
+    rows = [row for row in report["endpoints"] if row["suite"] == suite]
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    at = {(row["arm"], row["point"], row["metric"]): row for row in rows}
+    names = [arm["name"] for arm in report["arms"]]
+    return {
+        "suite": suite,
+        "side": SIDES["in" if suite == report["domain"]["in"] else "out"],
+        "problems": max((row["n"] for row in rows), default=0),
+        "metrics": [
+            {"name": name, "unit": UNITS[next(row["unit"] for row in rows if row["metric"] == name)]}
+            for name in metrics
+        ],
+        "base": [endpoint(at.get((None, "base", metric))) for metric in metrics],
+        "rows": [
+            {
+                "arm": name,
+                "control": name == report["control"],
+                "cells": [endpoint(at.get((name, point, metric))) for metric in metrics for point in POINTS],
+            }
+            for name in names
+        ],
+        "by_seed": [seeds_row(at, name, metrics, seed) for name in names for seed in seeds_of(report, name)],
+    }
+
+
+def endpoint(row: Mapping[str, Any] | None) -> Table | None:
+    """A value and its interval as a cell; under too few seeds the cell says how many there were."""
+    if row is None or row["value"] is None:
+        return None
+    if row["low"] is None:
+        count = row["seeds"] or 0
+        small = f"{count} seed{'s' if count != 1 else ''}" if row["arm"] else ""
+    else:
+        small = span(row["low"], row["high"], row["unit"])
+    return {"value": number(row["value"], row["unit"]), "small": small}
+
+
+def seeds_of(report: Mapping[str, Any], arm: str) -> list[Any]:
+    """The finished seeds of an arm."""
+    return list(next(one["seeds"] for one in report["arms"] if one["name"] == arm))
+
+
+def seeds_row(at: Mapping[Any, Mapping[str, Any]], arm: str, metrics: Sequence[str], seed: Any) -> Table:
+    """One run's values, with intervals over problems."""
+    cells = []
+    for metric in metrics:
+        for point in POINTS:
+            row = at.get((arm, point, metric))
+            own = next((one for one in row["by_seed"] if one["seed"] == seed), None) if row else None
+            cells.append(
+                None if own is None else endpoint({**own, "unit": row["unit"], "arm": arm, "seeds": 1} if row else None)
+            )
+    return {"arm": arm, "seed": seed, "cells": cells}
+
+
+def groups(rows: Sequence[Mapping[str, Any]], suites: Sequence[str], keys: Sequence[str]) -> list[Table]:
+    """Contrasts by suite, point and metric; `resolved` counts those that are told apart."""
+    order = {suite: place for place, suite in enumerate(suites)}
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    places = list(POINTS)
+
+    def place(row: Mapping[str, Any]) -> tuple[int, ...]:
+        point = -places.index(row["point"]) if row["point"] in places else 1
+        return order.get(row["suite"], len(order)), point, metrics.index(row["metric"])
+
+    found = []
+    for same, members in groupby(sorted(rows, key=place), key=lambda row: [row[one] for one in keys]):
+        own = [dict(row) for row in members]
+        most = max(row["n"] for row in own)
+        found.append(
+            {
+                **dict(zip(keys, same, strict=True)),
+                "when": POINTS.get(same[1], f"at {same[1]}"),
+                "resolved": sum(bool(row["resolved"]) for row in own),
+                "rows": [{"mcnemar": None, **row, "problems": most} for row in own],
+            }
+        )
+    return found
+
+
+def trajectory(report: Mapping[str, Any]) -> Table:
+    """The entropy curves in numbers, a row a point."""
+    unit = regime_unit(report)
+    rows = [
+        {
+            "arm": row["arm"] or "base",
+            "where": row["stage"] if row["arm"] else DASH,
+            "step": row["step"] if row["arm"] else DASH,
+            "value": number(row["value"], unit),
+            "over": [two(row.get(over), unit) for over in ("over_problems", "over_seeds")],
+            "by_seed": ", ".join(number(value, unit) for value in row.get("by_seed") or []) or DASH,
+        }
+        for row in report["regime"].get("curves", ())
+    ]
+    return {"unit": UNITS[unit], "rows": rows}
+
+
+def two(interval: Mapping[str, Any] | None, unit: str) -> str:
+    """An interval that may be missing."""
+    return span(interval["low"], interval["high"], unit) if interval else DASH
+
+
+def separation(report: Mapping[str, Any]) -> list[Table]:
+    """Each arm against the control: the sentence, and the differences by step."""
+    unit = regime_unit(report)
+    return [
+        {
+            "pair": f"{one['to']} \N{MINUS SIGN} {one['from']}",
+            "sentence": one["sentence"],
+            "rows": [
+                {
+                    "step": row["step"],
+                    "cells": [
+                        change(row["difference"], unit),
+                        span(row["low"], row["high"], unit, signed=True),
+                        probability(row["adjusted"]),
+                        "told apart" if row["resolved"] else "not told apart",
+                    ],
+                }
+                for row in one["rows"]
+            ],
+        }
+        for one in report["regime"].get("separation", ())
+    ]
+
+
+def training_ends(report: Mapping[str, Any]) -> list[Table]:
+    """Reward and length in the first and last tenth of Stage 2, a row an arm: the mean over seeds."""
+    found = []
+    for arm in report["arms"]:
+        own = [row for row in report["training"] if row["arm"] == arm["name"] and row["part"] == "outcome"]
+        if not own:
+            continue
+        last = max(row["step"] for row in own)
+        tenths = [[row for row in own if row["step"] <= 0.1 * last], [row for row in own if row["step"] > 0.9 * last]]
+        cells = [average(row.get(field) for row in rows) for field in ("reward", "length") for rows in tenths]
+        found.append({"arm": arm["name"], "cells": cells})
+    return found
+
+
+def average(values: Iterable[float | None]) -> str:
+    """The mean of what is known, with three significant digits."""
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.3g}".replace("-", "\N{MINUS SIGN}") if known else DASH
+
+
+def curves(report: Mapping[str, Any]) -> list[Table]:
+    """pass@k of each suite in numbers: a row an arm and point, a column a k."""
+    found = []
+    for suite in report["suites"]:
+        own = [curve for curve in report["curves"] if curve["suite"] == suite]
+        ks = sorted({k for curve in own for k in curve["k"]})
+        rows = []
+        for curve in own:
+            points = zip(curve["k"], curve["value"], curve["low"], curve["high"], strict=True)
+            cells = {
+                k: {"value": number(value, "share"), "small": span(low, high, "share") if low is not None else ""}
+                for k, value, low, high in points
+            }
+            name = f"{curve['arm']}, {POINTS.get(curve['point'], curve['point'])}" if curve["arm"] else "base"
+            rows.append({"name": name, "cells": [cells.get(k) for k in ks]})
+        if rows:
+            found.append({"suite": suite, "ks": ks, "rows": rows})
+    return found
+
+
+def transfers(report: Mapping[str, Any]) -> Table:
+    """The transfer figure in numbers."""
+    unit = headline_unit(report)
+    rows = [
+        {
+            "name": one["arm"] if one["seed"] is None else f"{one['arm']}, seed {one['seed']}",
+            "mean": one["seed"] is None,
+            "cells": [quantity(one[when][side], unit) for side in ("in", "out") for when in ("from", "to")],
+        }
+        for one in report["transfer"]
+    ]
+    return {"metric": headline(report), "rows": rows}
+
+
+def fairness(report: Mapping[str, Any]) -> list[Table]:
+    """The fairness table by status, the unexplained first: arms of one value share a line."""
+    return [
+        {
+            "status": status,
+            "rows": [
+                {"path": row["path"], "reason": row["reason"] or "", "values": shared(row["arms"])}
+                for row in report["fairness"]
+                if row["status"] == status
+            ],
+        }
+        for status in STATUSES
+        if any(row["status"] == status for row in report["fairness"])
+    ]
+
+
+def shared(arms: Mapping[str, Any]) -> list[Table]:
+    """The values of a field, each with the arms that have it; one value of all arms stands alone."""
+    found: dict[str, list[str]] = {}
+    for arm, value in arms.items():
+        said = DASH if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        found.setdefault(said, []).append(arm)
+    return [{"value": value, "arms": "" if len(found) == 1 else ", ".join(names)} for value, names in found.items()]
+
+
+def environments(environment: Mapping[str, Any]) -> Table:
+    """The environment as one table: what all cells share as it is, what differs by cell."""
+    if not environment or not all(isinstance(one, Mapping) for one in environment.values()):
+        return dict(environment)
+    fields = dict.fromkeys(field for one in environment.values() for field in one)
+    found: Table = {}
+    for field in fields:
+        values = {cell: one.get(field) for cell, one in environment.items()}
+        alike = len({json.dumps(value, sort_keys=True, default=str) for value in values.values()}) == 1
+        found[field] = next(iter(values.values())) if alike else values
+    return found
+
+
+def estimate(row: Mapping[str, Any]) -> Table:
+    """One estimate of the plan beside what was measured, and by what factor they differ."""
+    planned, measured = row["estimated"], row["measured"]
+    known = all(isinstance(value, int | float) for value in (planned, measured)) and planned
+    return {
+        "name": row["what"],
+        "cells": [
+            said(planned),
+            said(measured),
+            f"\N{MULTIPLICATION SIGN} {measured / planned:.2f}" if known else DASH,
+        ],
+    }
+
+
+def said(value: Any) -> str:
+    """An amount of any kind."""
+    if value is None:
+        return DASH
+    if isinstance(value, int | float):
+        return f"{value:.3g}" if abs(value) < 1000 else large(float(value))
+    return str(value)

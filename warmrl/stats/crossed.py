@@ -137,6 +137,29 @@ def method_contrast(
     return judged([one, two], missing, level)
 
 
+def method_change(
+    first: ArrayLike,
+    second: ArrayLike,
+    first_weights: ArrayLike | None = None,
+    second_weights: ArrayLike | None = None,
+    *,
+    ids: Sequence[str] | None = None,
+    clusters: Sequence[Hashable] | None = None,
+    level: float = 0.95,
+) -> Crossed:
+    """One arm's mean later minus its mean before: row i of both is the same run, (S, N) each, so runs are paired.
+
+    What a run has of its seed at both points cancels; the rest is as in `method_contrast`.
+    """
+    (one, two), missing = unit_scores([(first, first_weights), (second, second_weights)], ids, clusters)
+    if len(one) != len(two):
+        raise ValueError(f"a change is of the same runs; there are {len(one)} and {len(two)}")
+    if one.shape[1] < 1:
+        return Crossed(None, None, None, None, None, None, None, None, None, (len(one),), 0, missing, True)
+    found = judged([np.zeros_like(one), two - one], missing, level)
+    return replace(found, first=float(one.mean()), second=float(two.mean()))
+
+
 def judged(arms: Sequence[Array], missing: int, level: float) -> Crossed:
     """The crossed interval of one arm's unit scores, or of the second's minus the first's: (S, U) each."""
     n, seeds = arms[0].shape[1], tuple(len(rows) for rows in arms)

@@ -1,0 +1,76 @@
+"""The lead of a study: what can be told apart and what can't, in a handful of sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from warmrl.report.scores import Table
+from warmrl.report.study_cells import END, ENTRY, alone, rows_of
+from warmrl.report.study_claims import Claims
+from warmrl.report.verdicts import against, standings
+
+WHEN = {ENTRY: "At RL entry, ", END: "At the end, "}
+
+
+def answers(claims: Claims, regime: Mapping[str, Any], metric: str | None, widest: str | None) -> list[Table]:
+    """In the domain at the end first, then outside it, then RL entry, then the entropy."""
+    cells = claims.cells
+    inside, outside = cells.suites[:1], cells.suites[1:]
+    wanted = [(END, inside, metric), (END, inside, widest), (END, outside, metric)]
+    wanted += [(ENTRY, inside, metric), (ENTRY, inside, widest), (ENTRY, inside, "entropy")]
+    asked = dict.fromkeys((point, suite, one) for point, suites, one in wanted for suite in suites if one)
+    found: list[Table] = []
+    if claims.refused:
+        note = alone(cells.fewest())
+        found += [item(f"{text}{f' ({note})' if note else ''}", None, None) for text in claims.refused]
+    for point, suite, one in asked:
+        found += said(claims, point, suite, one)
+    for one in regime["separation"]:
+        if one["rows"]:
+            resolved = any(row["resolved"] for row in one["rows"])
+            found.append(item(sentence(one["sentence"]), resolved, "methods"))
+    return found
+
+
+def said(claims: Claims, point: str, suite: str, metric: str) -> Iterator[Table]:
+    """How the arms stand to the control by one metric: as methods, or seed by seed where that is refused."""
+    cells, about = claims.cells, {"point": point, "suite": suite, "metric": metric}
+    rows = rows_of(claims.methods, **about)
+    ends = [row for row in claims.endpoints if row["arm"] is not None]
+    if rows:
+        for row in standings(rows, rows_of(ends, **about), "arm"):
+            yield item(WHEN[point] + lowered(against(row, cells.control)), bool(row["resolved"]), "methods") | about
+        return
+    rows = rows_of(claims.checkpoints, **about)
+    for seed in dict.fromkeys(row["seed"] for row in rows):
+        own = [{**row, "from": cells.control, "to": row["arm"]} for row in rows_of(rows, seed=seed)]
+        values = [
+            {**row, "value": one["value"]}
+            for row in rows_of(ends, **about)
+            for one in row["by_seed"]
+            if one["seed"] == seed
+        ]
+        for row in standings(own, values, "arm"):
+            text = f"{WHEN[point]}of the checkpoints of seed {seed}, {lowered(against(row, cells.control))}"
+            yield item(text, bool(row["resolved"]), "checkpoints") | about | {"seed": seed}
+
+
+def item(text: str, resolved: bool | None, claim: str | None) -> Table:
+    """One sentence; `resolved` None: it claims nothing."""
+    return {"text": text, "resolved": resolved, "claim": claim}
+
+
+def sentence(text: str) -> str:
+    """With a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def lowered(text: str) -> str:
+    """To go on after a comma."""
+    return text[:1].lower() + text[1:]
+
+
+def unresolved(texts: Sequence[Table]) -> list[str]:
+    """The sentences that say nothing is told apart."""
+    return [one["text"] for one in texts if one["resolved"] is False]

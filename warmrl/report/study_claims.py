@@ -1,0 +1,174 @@
+"""What a study may claim of its scores: of methods (arms of three seeds or more), and of single checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from warmrl.report import methods as method_claims
+from warmrl.report.scores import Suite, Table, powers
+from warmrl.report.study_cells import BASE, END, ENTRY, POINTS, Cells, alone, label
+from warmrl.stats.contrasts import NOT_RESOLVABLE, holm, stands
+from warmrl.stats.crossed import FEWEST_SEEDS, Crossed, method_change
+from warmrl.stats.estimators import pass_at_k
+from warmrl.stats.suites import Score, compare_suite
+
+CHANGE = "change"
+"""The point of a contrast of an arm's end with its own entry."""
+METHOD_CLAIM = (
+    f"{method_claims.CLAIM} Holm's family: the arms against the control, for each point, suite and metric; and the "
+    "arms' changes from RL entry to the end, paired by run."
+)
+
+Settings = Mapping[str, Any]
+
+
+class Claims:
+    """Endpoints, contrasts of methods, contrasts of checkpoints and pass@k curves, suite by suite."""
+
+    def __init__(self, cells: Cells, settings: Settings) -> None:
+        self.cells, self.settings = cells, settings
+        self.endpoints: list[Table] = []
+        self.methods: list[Table] = []
+        self.checkpoints: list[Table] = []
+        self.curves: list[Table] = []
+        self.refused = method_claims.refusals(cells.labels(END)) if cells.arms else []
+        self.means = {point: self.crossed(point) for point in POINTS}
+        for name in cells.suites:
+            self.suite(name)
+
+    def crossed(self, point: str) -> dict[tuple[str, str, str], Table]:
+        """Means over seeds at a point, by arm, suite and metric; its contrasts are kept."""
+        cells = self.cells
+        evaluations = [one for suite in cells.suites for one in cells.at(point, suite)]
+        found = method_claims.methods(evaluations, cells.labels(point), cells.control, self.settings)
+        self.methods += [{"point": point, **row} for row in found["contrasts"]]
+        return {(row["arm"], row["suite"], row["metric"]): row for row in found["endpoints"]}
+
+    def suite(self, name: str) -> None:
+        """One suite: every run at every point with the same draws."""
+        cells = self.cells
+        base = cells.of(None, None, BASE, name)
+        evaluations = [*([base] if base else []), *(one for point in POINTS for one in cells.at(point, name))]
+        if not evaluations:
+            return
+        suite = Suite(evaluations)
+        pairs = self.pairs(suite)
+        endpoints, contrasts = suite.measured(list(pairs), self.settings)
+        by_label = {(row["checkpoint"], row["metric"]): row for row in endpoints}
+        for metric in suite.metrics:
+            self.endpoints += self.ends(suite, metric, by_label)
+        self.checkpoints += judged([pairs[row["from"], row["to"]] | row for row in contrasts], self.settings["level"])
+        self.methods += self.changes(suite)
+        self.curves += self.pass_at_k(suite)
+
+    def pairs(self, suite: Suite) -> dict[tuple[str, str], Table]:
+        """Each run against the control's of the same seed, at entry and at the end; and its end against its entry."""
+        cells, found = self.cells, {}
+        for point in POINTS:
+            for arm, seed in cells.runs():
+                if arm != cells.control:
+                    pair = (label(cells.control, seed, point), label(arm, seed, point))
+                    found[pair] = {"point": point, "seed": seed, "arm": arm}
+        for arm, seed in cells.runs():
+            found[label(arm, seed, ENTRY), label(arm, seed, END)] = {"point": CHANGE, "seed": seed, "arm": arm}
+        return {pair: about for pair, about in found.items() if set(pair) <= set(suite.evaluations)}
+
+    def ends(self, suite: Suite, metric: str, measured: Mapping[tuple[str, str], Table]) -> Iterator[Table]:
+        """The rows of one metric: the base, then each arm at RL entry and at the end."""
+        about = suite.about(metric)
+        if base := measured.get((BASE, metric)):
+            kept = {key: base[key] for key in ("value", "low", "high", "n")}
+            over = {"over": "problems", "note": "one checkpoint: interval over problems", "seeds": 0, "by_seed": []}
+            yield {"arm": None, "point": BASE, **about, **kept, **over}
+        for point in POINTS:
+            for arm in self.cells.arms:
+                rows = [(seed, measured.get((label(arm, seed, point), metric))) for seed in self.cells.finished[arm]]
+                each = [
+                    {"seed": seed, **{key: row[key] for key in ("value", "low", "high")}} for seed, row in rows if row
+                ]
+                if each:
+                    n = min(row["n"] for _, row in rows if row)
+                    yield {"arm": arm, "point": point, **about, **self.mean(arm, point, suite.name, metric, each, n)}
+
+    def mean(self, arm: str, point: str, suite: str, metric: str, each: Sequence[Table], n: int) -> Table:
+        """An arm's mean over its seeds: with a crossed interval from three seeds on, without one below."""
+        found = self.means[point].get((arm, suite, metric))
+        values = [one["value"] for one in each if one["value"] is not None]
+        if found is None or found["value"] is None:
+            value = sum(values) / len(values) if values else None
+            row = {"value": value, "low": None, "high": None, "over": None, "note": alone(len(each)), "n": n}
+        else:
+            kept = {key: found[key] for key in ("value", "low", "high", "n")}
+            row = {**kept, "over": "seeds and problems", "note": ""}
+        return {**row, "seeds": len(each), "by_seed": list(each)}
+
+    def changes(self, suite: Suite) -> Iterator[Table]:
+        """Each arm's end against its own entry, run by run: a method claim from three seeds on."""
+        cells = self.cells
+        for metric in suite.metrics:
+            alike = {"ids": suite.problems, "clusters": suite.clusters(metric), "level": self.settings["level"]}
+            found: dict[str, Crossed] = {}
+            for arm in cells.arms:
+                names = [[label(arm, seed, point) for seed in cells.finished[arm]] for point in POINTS]
+                if len(names[0]) < FEWEST_SEEDS or not {*names[0], *names[1]} <= set(suite.evaluations):
+                    continue
+                sides = [method_claims.table(suite, metric, side) for side in names]
+                if sides[0] and sides[1]:
+                    (first, first_weights), (second, second_weights) = sides[0], sides[1]
+                    found[arm] = method_change(first, second, first_weights, second_weights, **alike)
+            tested = {arm: one.p for arm, one in found.items() if one.p is not None}
+            for arm, p in zip(tested, holm(list(tested.values())), strict=True):
+                found[arm] = found[arm].in_family(p, len(tested), self.settings["level"])
+            for arm, one in found.items():
+                row = {"point": CHANGE, "arm": arm, "from": f"{arm} at entry", "to": f"{arm} at the end"}
+                yield {**row, **suite.about(metric), "mcnemar": None, **asdict(one), "words": one.words}
+
+    def pass_at_k(self, suite: Suite) -> Iterator[Table]:
+        """pass@k of the base, and of each arm at RL entry and at the end: the mean of its runs, band over problems."""
+        cells, drawn = self.cells, [one for one in suite.evaluations.values() if one.get("right")]
+        if len(drawn) < len(suite.evaluations):
+            return
+        ks = powers(min(min(one["n"]) for one in drawn))
+        runs: dict[tuple[str | None, str], list[str]] = {(None, BASE): [BASE]} if BASE in suite.evaluations else {}
+        for arm in cells.arms:
+            for point in POINTS:
+                own = [label(arm, seed, point) for seed in cells.finished[arm]]
+                if set(own) <= set(suite.evaluations):
+                    runs[arm, point] = own
+        scores = {
+            f"{arm} {point}": {str(k): mean_curve(suite, own, k) for k in ks} for (arm, point), own in runs.items()
+        }
+        alike = next((metric for metric in suite.metrics if metric.startswith("pass@")), None)
+        found = compare_suite(suite.problems, scores, clusters=suite.clusters(alike), **self.settings).intervals
+        for (arm, point), own in runs.items():
+            rows = found[f"{arm} {point}"].values()
+            band = {key: [getattr(row, key) for row in rows] for key in ("value", "low", "high")}
+            yield {"arm": arm, "point": point, "suite": suite.name, "seeds": len(own), "k": ks, **band}
+
+
+def mean_curve(suite: Suite, labels: Sequence[str], k: int) -> Score:
+    """pass@k of each problem, the mean over an arm's runs; a problem that a run lacks has none."""
+    each = []
+    for one in (suite.evaluations[name] for name in labels):
+        values = [pass_at_k(n, right, k) for n, right in zip(one["n"], one["right"], strict=True)]
+        score = suite.score(one, values, one.get("weights"))
+        each.append(score)
+    return Score(np.mean([score.values for score in each], axis=0), each[0].weights)
+
+
+def judged(rows: Sequence[Table], level: float) -> list[Table]:
+    """Contrasts of checkpoints, p adjusted over the runs of their point, suite and metric."""
+    families: dict[tuple[str, str, str], list[Table]] = {}
+    for row in rows:
+        families.setdefault((row["point"], row["suite"], row["metric"]), []).append(row)
+    for same in families.values():
+        tested = [row for row in same if row["p"] is not None]
+        for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+            row |= {"adjusted": p, "family": len(tested)}
+            row["resolved"] = stands(row["difference"], row["low"], row["high"], row["mde"], p, level)
+            row["words"] = ("up" if row["difference"] > 0 else "down") if row["resolved"] else NOT_RESOLVABLE
+    return list(rows)

@@ -1,0 +1,243 @@
+"""The regime of a study's runs along both stages: curves, until when arms stay apart, flags, and what entry foretells.
+
+All points of all arms are of one probe set with one estimator. A band over problems says what other problems would
+give for these very runs; one over seeds what other runs would give on these very problems. They are never added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from warmrl.report.methods import table
+from warmrl.report.scores import Evaluation, Suite, Table
+from warmrl.report.study_cells import BASE, Cells, alone
+from warmrl.report.words import difference, number, span
+from warmrl.stats.crossed import FEWEST_SEEDS, method_contrast, pseudovalues
+from warmrl.stats.intervals import numbered, t_limits
+from warmrl.stats.resampling import Array
+from warmrl.stats.separation import FEWEST_ARMS, clustered_rho, in_order, last_apart
+
+HEADLINE = "entropy"
+RULE = (
+    "Steps are judged in order from RL entry and, back, from the end: one counts as apart only if every one before it, "
+    "or every one after it, does. p is Bonferroni-adjusted over the arms and the two directions."
+)
+Flags = Callable[..., list[Table]]
+
+
+class Regime:
+    """The probe of a study."""
+
+    def __init__(self, known: Mapping[str, Any], cells: Cells, settings: Mapping[str, Any]) -> None:
+        self.cells, self.settings, self.outcome = cells, settings, str(known["outcome"])
+        self.steps = {(arm["name"], one["name"]): one.get("steps") for arm in known["arms"] for one in arm["stages"]}
+        self.order = {arm["name"]: [one["name"] for one in arm["stages"]] for arm in known["arms"]}
+        finished = set(cells.runs())
+        self.points = [one for one in known["probe"] if one["arm"] is None or (one["arm"], one["seed"]) in finished]
+        first = self.points[0] if self.points else None
+        metrics = list(first["metrics"]) if first else []
+        self.metric = HEADLINE if HEADLINE in metrics or not metrics else metrics[0]
+        self.unit = str(first["metrics"][self.metric]["unit"]) if first else "nats"
+        self.first = first
+
+    def table(self, gains: Mapping[tuple[str, int], float], flags: Flags) -> Table:
+        """The whole block; `gains` are those of each run from RL entry to the end."""
+        notes = [] if self.points else ["The recipe has no `[probe]`, so nothing was measured along the way."]
+        if self.points and (note := alone(self.cells.fewest())):
+            notes.append(note)
+        return {
+            "suite": self.first["suite"] if self.first else None,
+            "metric": self.metric,
+            "unit": self.unit,
+            "problems": len(self.first["problems"]) if self.first else 0,
+            "samples": self.first.get("settings", {}).get("samples") if self.first else None,
+            "curves": list(self.curves()),
+            "separation": self.separation(),
+            "rule": RULE,
+            "flags": list(self.flags(flags)),
+            "gain": self.gain(gains),
+            "notes": notes,
+        }
+
+    def step(self, one: Evaluation) -> int:
+        """The step of a point in its stage."""
+        step = one["step"] if one["step"] is not None else self.steps.get((one["arm"], one["stage"]))
+        return int(step or 0)
+
+    def runs(self, arm: str) -> dict[tuple[str, int], dict[int, Evaluation]]:
+        """An arm's points in order, (stage, step), each with the runs that have it."""
+        found: dict[tuple[str, int], dict[int, Evaluation]] = {}
+        for one in self.points:
+            if one["arm"] == arm and self.metric in one["metrics"]:
+                found.setdefault((one["stage"], self.step(one)), {})[one["seed"]] = one
+        stages = self.order[arm]
+        return dict(sorted(found.items(), key=lambda item: (stages.index(item[0][0]), item[0][1])))
+
+    def base(self) -> Evaluation | None:
+        """The probe of the base."""
+        return next((one for one in self.points if one["arm"] is None), None)
+
+    def curves(self) -> Iterator[Table]:
+        """The base, then every point of every arm: the mean of its runs, with both bands."""
+        if base := self.base():
+            yield {"arm": None, "stage": BASE, "part": None, "step": 0, "share": 0.0, **self.bands([base])}
+        for arm in self.cells.arms:
+            for (stage, step), runs in self.runs(arm).items():
+                last = self.steps.get((arm, stage)) or max(s for name, s in self.runs(arm) if name == stage)
+                part = "outcome" if stage == self.outcome else "warm"
+                own = [runs[seed] for seed in sorted(runs)]
+                place = {"arm": arm, "stage": stage, "part": part, "step": step, "share": min(1.0, step / last)}
+                yield {**place, **self.bands(own)}
+
+    def bands(self, runs: Sequence[Evaluation]) -> Table:
+        """The mean of runs at one point; Student's intervals over problems, and over seeds from three on."""
+        rows, level = self.units(runs), self.settings["level"]
+        values = rows.mean(axis=1)
+        low, high = t_limits(float(values.mean()), rows.mean(axis=0) - values.mean(), level)
+        over_seeds = None
+        if len(values) >= FEWEST_SEEDS:
+            reach = float(stdtrit(len(values) - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(len(values)))
+            over_seeds = {"low": float(values.mean()) - reach, "high": float(values.mean()) + reach}
+        return {
+            "value": float(values.mean()),
+            "over_problems": {"low": low, "high": high},
+            "over_seeds": over_seeds,
+            "by_seed": values.tolist(),
+            "seeds": [one["seed"] for one in runs if one["seed"] is not None],
+        }
+
+    def units(self, runs: Sequence[Evaluation]) -> Array:
+        """A row of unit scores a run, (S, U), on the problems that all have."""
+        suite, labels = self.suite({str(place): one for place, one in enumerate(runs)})
+        values, weights = (np.array(side, dtype=np.float64) for side in table(suite, self.metric, labels) or ())
+        weights[np.isnan(values)] = 0.0
+        kept = np.flatnonzero((weights > 0).all(axis=0))
+        return pseudovalues(values[:, kept], weights[:, kept], numbered(suite.clusters(self.metric), kept))
+
+    @staticmethod
+    def suite(runs: Mapping[str, Evaluation]) -> tuple[Suite, list[str]]:
+        """Runs at one point as a suite, by name."""
+        return Suite([{**one, "checkpoint": name} for name, one in runs.items()]), list(runs)
+
+    def along(self, arm: str) -> dict[int, dict[int, Evaluation]]:
+        """An arm's runs along the outcome stage, by step; step 0 is RL entry."""
+        found = {step: runs for (stage, step), runs in self.runs(arm).items() if stage == self.outcome}
+        entry, base = self.cells.entries[arm], self.base()
+        own = {one["seed"]: one for one in self.points if one["arm"] == arm and one["checkpoint"] == entry}
+        if entry == BASE and base:
+            own = dict.fromkeys(self.cells.finished[arm], base)
+        return ({0: own} if own else {}) | found
+
+    def separation(self) -> list[Table]:
+        """Each arm's distance from the control along the outcome stage, and the step at which it ends."""
+        control = self.cells.control
+        arms = [arm for arm in self.cells.arms if arm != control]
+        if control not in self.cells.arms or not self.points:
+            return []
+        theirs = self.along(control)
+        return [self.apart(arm, theirs, len(arms)) for arm in arms]
+
+    def apart(self, arm: str, theirs: Mapping[int, Mapping[int, Evaluation]], arms: int) -> Table:
+        """One arm against the control."""
+        own, control = self.along(arm), self.cells.control
+        about: Table = {"from": control, "to": arm}
+        steps = [step for step in own if step in theirs]
+        if min((min(len(own[step]), len(theirs[step])) for step in steps), default=0) < FEWEST_SEEDS:
+            rule = f"a claim about methods takes {FEWEST_SEEDS} seeds or more of each arm"
+            return about | {"rows": [], "ends": None, "sentence": f"{arm} against {control}: {rule}."}
+        found = []
+        for step in steps:
+            sides = {
+                f"{side} {seed}": runs[step][seed] for side, runs in enumerate((theirs, own)) for seed in runs[step]
+            }
+            suite, labels = self.suite(sides)
+            cut = len(theirs[step])
+            first, second = table(suite, self.metric, labels[:cut]), table(suite, self.metric, labels[cut:])
+            if first is None or second is None:
+                continue
+            alike = {"ids": suite.problems, "clusters": suite.clusters(self.metric), "level": self.settings["level"]}
+            found.append(method_contrast(first[0], second[0], first[1], second[1], **alike))
+        judged = in_order(found, arms, self.settings["level"])
+        keys = ("difference", "low", "high", "p", "mde", "adjusted", "resolved")
+        rows = [
+            {"step": step, **{key: asdict(one)[key] for key in keys}} for step, one in zip(steps, judged, strict=True)
+        ]
+        ends = last_apart(steps, judged)
+        return about | {"rows": rows, "ends": ends, "sentence": self.sentence(arm, rows)}
+
+    def sentence(self, arm: str, rows: Sequence[Table]) -> str:
+        """Until when an arm is told apart from the control."""
+        control, name = self.cells.control, f"{self.metric} of {arm}"
+        resolved = [row for row in rows if row["resolved"]]
+        if not resolved:
+            most = max((row["mde"] for row in rows if row["mde"] is not None), default=None)
+            size = "" if most is None else f"; these runs resolve about {difference(most, self.unit)}"
+            return f"{name} can't be told apart from that of {control} at any step of {self.outcome}{size}."
+        first, last = resolved[0], resolved[-1]
+        side = {True: "higher", False: "lower"}[first["difference"] > 0]
+        if all((row["difference"] > 0) == (first["difference"] > 0) for row in resolved):
+            what = f"{name} is {side} than that of {control}"
+        else:
+            what = f"{name} differs from that of {control}, now one way, now the other,"
+        at = "RL entry" if first["step"] == 0 else f"step {first['step']}"
+        if first is rows[0] and last is rows[-1]:
+            gap = "" if len(resolved) == len(rows) else ", though not told apart at every step between"
+            return f"{what} from {at} to the end of {self.outcome}{gap}: still apart at the end."
+        if last is rows[-1]:
+            return f"{what} from {at} of {self.outcome} on: still apart at the end."
+        if last is first:
+            return f"{what} at {at}; at no later step of {self.outcome} are they told apart."
+        return f"{what} from {at} to step {last['step']} of {self.outcome}; after it they are not told apart."
+
+    def flags(self, flags: Flags) -> Iterator[Table]:
+        """Collapse and explosion of each run, relative to the base's probe."""
+        base = self.base()
+        if base is None:
+            return
+        for arm, seed in self.cells.runs():
+            own = [one for one in self.points if (one["arm"], one["seed"]) == (arm, seed)]
+            own = sorted(own, key=lambda one: (self.order[arm].index(one["stage"]), self.step(one)))
+            for flag in flags(base, own):
+                yield {"arm": arm, "seed": seed, **flag}
+
+    def gain(self, gains: Mapping[tuple[str, int], float]) -> Table:
+        """Entropy at RL entry against what each run gained after it, over arms and seeds."""
+        points = []
+        for arm in self.cells.arms:
+            entry = self.along(arm).get(0, {}) if self.points else {}
+            for seed in self.cells.finished[arm]:
+                if seed in entry and (arm, seed) in gains:
+                    level = float(self.units([entry[seed]]).mean())
+                    points.append({"arm": arm, "seed": seed, "entropy": level, "gain": gains[arm, seed]})
+        found = clustered_rho(
+            [one["entropy"] for one in points],
+            [one["gain"] for one in points],
+            [one["arm"] for one in points],
+            level=self.settings["level"],
+            seed=self.settings["seed"],
+        )
+        return {
+            "points": points,
+            "rho": found.value,
+            "low": found.low,
+            "high": found.high,
+            "sentence": self.foretold(found.value, found.low, found.high, found.arms, found.runs),
+        }
+
+    def foretold(self, rho: float | None, low: float | None, high: float | None, arms: int, runs: int) -> str:
+        """What may be said of entropy at entry and the gain after it."""
+        over = f"{self.metric} at RL entry and the gain after it, over {runs} runs of {arms} arms"
+        if rho is None:
+            return f"Nothing is said of {self.metric} at RL entry and the gain after it: too few runs that differ."
+        value = f"rank correlation {number(rho, 'count', signed=True)}"
+        if low is None or high is None:
+            return f"{over}: {value}; {arms} arms are too few to tell (an interval over arms takes {FEWEST_ARMS})."
+        size = f"{value} (interval over arms {span(low, high, 'count', signed=True)})"
+        if low <= 0 <= high:
+            return f"{over}: {size}; whether they go together can't be told."
+        return f"{over}: {size}; they go together, and arms differ in more than this, so it is no cause."

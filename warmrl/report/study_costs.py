@@ -14,7 +14,7 @@ COUNTED = {
     "prompts": "Prompts",
     "samples": "Samples",
     "trained_tokens": "Tokens trained on",
-    "teacher_tokens": "Teacher's tokens",
+    "teacher_tokens": "Teacher tokens",
     "updates": "Updates",
     "flops": "FLOPs",
 }
@@ -63,7 +63,7 @@ def budget_figure(report: Mapping[str, Any]) -> Figure:
         if not whole:
             continue
         data = []
-        for part, hue in zip(PARTS, ("var(--c1)", "var(--c0)"), strict=True):
+        for part, hue in zip(PARTS, ("var(--c1)", "var(--axis)"), strict=True):
             shares = [None if (value := counted[arm][part]) is None else value / whole for arm in names]
             data.append(
                 {
@@ -81,7 +81,7 @@ def budget_figure(report: Mapping[str, Any]) -> Figure:
                 }
             )
         layout = {
-            **listing([short(one) for one in names], BAR),
+            **stacked(names),
             "barmode": "stack",
             "bargap": 0.35,
             "xaxis": {"title": {"text": "times the control's whole"}, "rangemode": "tozero", "showgrid": True},
@@ -106,6 +106,12 @@ def budget_figure(report: Mapping[str, Any]) -> Figure:
         "caption": "Measured, the mean over seeds; warm start with all that it is made of, then Stage 2. The dotted "
         "line is the control.",
     }
+
+
+def stacked(names: Sequence[str]) -> Figure:
+    """The layout of stacked bars, a row a name; the legend reads as the bars do."""
+    layout = listing([short(name) for name in names], BAR)
+    return {**layout, "legend": {**layout["legend"], "traceorder": "normal"}}
 
 
 def budget_table(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -169,7 +175,7 @@ def time_figure(report: Mapping[str, Any]) -> Figure:
         for place, phase in enumerate(names)
     ]
     layout = {
-        **listing([short(arm) for arm in arms], BAR),
+        **stacked(arms),
         "barmode": "stack",
         "bargap": 0.35,
         "xaxis": {"title": {"text": f"{unit}, mean over seeds"}, "showgrid": True},

@@ -16,8 +16,9 @@ POINTS = {"entry": "at RL entry", "end": "at the end"}
 
 def outcome_figures(report: Mapping[str, Any]) -> list[Figure]:
     """Every figure of outcomes that the study has data for; `kind` is the section it stands in."""
-    found = [method_figure(report, place, suite) for place, suite in enumerate(report["suites"])]
-    found += [pass_figure(report, place, suite) for place, suite in enumerate(report["suites"])]
+    names = [suite["name"] for suite in report["suites"]]
+    found = [method_figure(report, place, suite) for place, suite in enumerate(names)]
+    found += [pass_figure(report, place, suite) for place, suite in enumerate(names)]
     found += [transfer_figure(report), gain_figure(report)]
     return [figure for figure in found if any(one["data"] for one in figure["panels"])]
 
@@ -31,7 +32,7 @@ def method_figure(report: Mapping[str, Any], place: int, suite: str) -> Figure:
         if found["data"]:
             panels.append(
                 {
-                    **panel(f"figure-method-{place}-{point}", title.capitalize(), found["data"], found["layout"]),
+                    **panel(f"figure-method-{place}-{point}", capital(title), found["data"], found["layout"]),
                     "about": found,
                 }
             )
@@ -83,7 +84,7 @@ def pass_figure(report: Mapping[str, Any], place: int, suite: str) -> Figure:
             "xaxis": {"title": {"text": "k"}, "type": "log", "tickvals": ticks, "ticktext": [str(k) for k in ticks]},
             "yaxis": {"title": {"text": "pass@k, %"}, "range": spread(heights)},
         }
-        panels.append(panel(f"figure-pass-{place}-{point}", title.capitalize(), data, layout))
+        panels.append(panel(f"figure-pass-{place}-{point}", capital(title), data, layout))
     return {
         "kind": "pass",
         "suite": suite,
@@ -92,6 +93,11 @@ def pass_figure(report: Mapping[str, Any], place: int, suite: str) -> Figure:
         "panels": panels,
         "caption": "Unbiased estimate, mean over seeds; bars are intervals. Dotted: the base.",
     }
+
+
+def capital(words: str) -> str:
+    """Words as a heading begins."""
+    return words[:1].upper() + words[1:]
 
 
 def pass_line(curve: Row, look: Look, index: int, lines: int) -> Figure:
@@ -114,16 +120,19 @@ def transfer_figure(report: Mapping[str, Any]) -> Figure:
             continue
         mean = one["seed"] is None
         who = look["name"] if mean else f"{look['name']}, seed {one['seed']}"
-        marker = {"symbol": [look["symbol"], "arrow"], "size": [8, 13] if mean else [4, 7], "angleref": "previous"}
+        x = [scale(unit) * corner["in"] for corner in corners]
         rows = [{"value": corner["out"], "low": None, "high": None} for corner in corners]
-        trace = line(look, [scale(unit) * corner["in"] for corner in corners], rows, unit, [who] * 2, marker=marker)
-        trace["customdata"] = [
-            [text(f"{who} {when}"), quantity(corner["in"], unit), quantity(corner["out"], unit)]
-            for when, corner in zip(POINTS.values(), corners, strict=True)
-        ]
-        trace["hovertemplate"] = "%{customdata[0]}: in domain %{customdata[1]}, out of it %{customdata[2]}"
-        data.append(trace if mean else {**trace, "opacity": 0.3, "line": {**trace["line"], "width": 1}})
-    metric, domain = headline(report), report["domain"]
+        marker = {"symbol": "arrow", "size": [0, 13] if mean else [0, 7], "angleref": "previous", "opacity": 1}
+        arrow = line(look, x, rows, unit, [who] * 2, marker=marker)
+        start = line(look, x[:1], rows[:1], unit, [who], mode="markers", marker={"size": 8 if mean else 4})
+        for trace, said in ((arrow, list(POINTS.values())), (start, ["at RL entry"])):
+            trace["customdata"] = [
+                [text(f"{who} {when}"), quantity(corner["in"], unit), quantity(corner["out"], unit)]
+                for when, corner in zip(said, corners, strict=False)
+            ]
+            trace["hovertemplate"] = "%{customdata[0]}: in domain %{customdata[1]}, out of it %{customdata[2]}"
+            data.append(trace if mean else {**trace, "opacity": 0.35, "line": {**trace["line"], "width": 1}})
+    metric, domain = report["headline"] or "score", report["domain"]
     layout = {
         "height": 400,
         "xaxis": {"title": {"text": text(f"{domain['in']} (in domain), {axis_unit(unit)}")}, "showgrid": True},
@@ -139,15 +148,9 @@ def transfer_figure(report: Mapping[str, Any]) -> Figure:
     }
 
 
-def headline(report: Mapping[str, Any]) -> str:
-    """The first score of the in-domain suite, by which transfer and gain are told."""
-    scores = (row["metric"] for row in report["endpoints"] if row["higher_is_better"])
-    return str(next(scores, "score"))
-
-
 def headline_unit(report: Mapping[str, Any]) -> str:
     """The unit of the headline metric."""
-    return str(next((row["unit"] for row in report["endpoints"] if row["higher_is_better"]), "share"))
+    return str(next((one["unit"] for one in report["metrics"] if one["name"] == report["headline"]), "share"))
 
 
 def axis_unit(unit: str) -> str:
@@ -188,7 +191,7 @@ def gain_figure(report: Mapping[str, Any]) -> Figure:
     layout = {
         "height": 400,
         "xaxis": {"title": axis("entropy at RL entry", unit), "showgrid": True},
-        "yaxis": {"title": {"text": text(f"gain in {headline(report)}, points")}, "zerolinecolor": "var(--axis)"},
+        "yaxis": {"title": {"text": text(f"gain in {report['headline']}, points")}, "zerolinecolor": "var(--axis)"},
     }
     return {
         "kind": "gain",

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from warmrl.report.figures import Figure
 from warmrl.report.study_costs import COUNTED, budget_figure, budget_table, large, time_figure, time_table
 from warmrl.report.study_looks import key
-from warmrl.report.study_outcomes import POINTS, headline, headline_unit, outcome_figures
+from warmrl.report.study_outcomes import POINTS, headline_unit, outcome_figures
 from warmrl.report.study_trajectories import regime_unit, trajectory_figures
 from warmrl.report.words import DASH, UNITS, change, number, probability, quantity, span
 
 Table = dict[str, Any]
 
 STATUSES = ("unexplained", "accepted", "declared", "matched")
+WHEN = {"end": "at the end", "entry": "at RL entry", "change": "from RL entry to the end"}
+"""The points that contrasts are made at, in the order of the page."""
 SIDES = {"in": "in the training domain", "out": "out of the training domain"}
 
 
@@ -28,8 +29,8 @@ def studied(report: Mapping[str, Any]) -> Table:
     return {
         "arms": key(report),
         "standing": [standing(report, suite) for suite in report["suites"]],
-        "method_groups": groups(report["methods"]["contrasts"], report["suites"], ("suite", "point", "metric")),
-        "checkpoint_groups": groups(report["checkpoints"]["contrasts"], report["suites"], ("suite", "point", "metric")),
+        "method_groups": groups(report, report["methods"]["contrasts"]),
+        "checkpoint_groups": groups(report, report["checkpoints"]["contrasts"]),
         "trajectory": trajectory(report),
         "separation": separation(report),
         "training_ends": training_ends(report),
@@ -39,7 +40,6 @@ def studied(report: Mapping[str, Any]) -> Table:
         "budget": budget_table(report),
         "fairness": fairness(report),
         "unfinished": [cell for cell in report["cells"] if cell["state"] != "finished"],
-        "environments": environments(report["environment"]),
         "times": time_table(report),
         "estimates": [estimate(row) for row in report["timings"]["estimates"]],
         "shown": figures,
@@ -59,30 +59,55 @@ def panels(figures: Sequence[Figure]) -> list[Figure]:
     ]
 
 
-def standing(report: Mapping[str, Any], suite: str) -> Table:
-    """One suite: a row an arm (the base first), for each metric a column at RL entry and one at the end."""
-    rows = [row for row in report["endpoints"] if row["suite"] == suite]
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+def standing(report: Mapping[str, Any], suite: Mapping[str, Any]) -> Table:
+    """One suite: its headline metrics and all of them, by arm, and all of them run by run."""
+    rows = [row for row in report["endpoints"] if row["suite"] == suite["name"]]
     at = {(row["arm"], row["point"], row["metric"]): row for row in rows}
+    metrics = [one for one in report["metrics"] if any(row["metric"] == one["name"] for row in rows)]
+    chosen = headlines(report)
     names = [arm["name"] for arm in report["arms"]]
     return {
-        "suite": suite,
-        "side": SIDES["in" if suite == report["domain"]["in"] else "out"],
-        "problems": max((row["n"] for row in rows), default=0),
-        "metrics": [
-            {"name": name, "unit": UNITS[next(row["unit"] for row in rows if row["metric"] == name)]}
-            for name in metrics
+        **suite,
+        "side": SIDES.get(suite["domain"], ""),
+        "tables": [
+            standing_table(report, [one for one in metrics if (one["name"] in chosen) is main], at)
+            for main in (True, False)
         ],
-        "base": [endpoint(at.get((None, "base", metric))) for metric in metrics],
+        "by_seed": {
+            "heads": heads(metrics),
+            "rows": [seeds_row(at, name, metrics, seed) for name in names for seed in seeds_of(report, name)],
+        },
+    }
+
+
+def headlines(report: Mapping[str, Any]) -> set[str]:
+    """The metrics of the first table: the headline, pass@k at the largest k, diversity, entropy."""
+    names = [one["name"] for one in report["metrics"]]
+    widest = max((name for name in names if name.startswith("pass@")), key=lambda name: int(name[5:]), default="")
+    own = {report["headline"], widest, report["regime"].get("metric", "entropy")}
+    return own | {name for name in names if name.startswith("diversity@")}
+
+
+def heads(metrics: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """The metrics as heads of columns."""
+    return [{"name": one["name"], "unit": UNITS[one["unit"]]} for one in metrics]
+
+
+def standing_table(
+    report: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]], at: Mapping[Any, Mapping[str, Any]]
+) -> Table:
+    """A row an arm (the base first), for each metric a column at RL entry and one at the end."""
+    return {
+        "heads": heads(metrics),
+        "base": [endpoint(at.get((None, "base", one["name"]))) for one in metrics],
         "rows": [
             {
-                "arm": name,
-                "control": name == report["control"],
-                "cells": [endpoint(at.get((name, point, metric))) for metric in metrics for point in POINTS],
+                "arm": arm["name"],
+                "small": "control" if arm["name"] == report["control"] else "",
+                "cells": [endpoint(at.get((arm["name"], point, one["name"]))) for one in metrics for point in POINTS],
             }
-            for name in names
+            for arm in report["arms"]
         ],
-        "by_seed": [seeds_row(at, name, metrics, seed) for name in names for seed in seeds_of(report, name)],
     }
 
 
@@ -103,42 +128,46 @@ def seeds_of(report: Mapping[str, Any], arm: str) -> list[Any]:
     return list(next(one["seeds"] for one in report["arms"] if one["name"] == arm))
 
 
-def seeds_row(at: Mapping[Any, Mapping[str, Any]], arm: str, metrics: Sequence[str], seed: Any) -> Table:
+def seeds_row(at: Mapping[Any, Mapping[str, Any]], arm: str, metrics: Sequence[Mapping[str, Any]], seed: Any) -> Table:
     """One run's values, with intervals over problems."""
-    cells = []
+    cells: list[Table | None] = []
     for metric in metrics:
         for point in POINTS:
-            row = at.get((arm, point, metric))
+            row = at.get((arm, point, metric["name"]))
             own = next((one for one in row["by_seed"] if one["seed"] == seed), None) if row else None
-            cells.append(
-                None if own is None else endpoint({**own, "unit": row["unit"], "arm": arm, "seeds": 1} if row else None)
-            )
-    return {"arm": arm, "seed": seed, "cells": cells}
+            cells.append(own and endpoint({**own, "unit": metric["unit"], "arm": arm, "seeds": 1}))
+    return {"arm": arm, "small": f"seed {seed}", "cells": cells}
 
 
-def groups(rows: Sequence[Mapping[str, Any]], suites: Sequence[str], keys: Sequence[str]) -> list[Table]:
-    """Contrasts by suite, point and metric; `resolved` counts those that are told apart."""
-    order = {suite: place for place, suite in enumerate(suites)}
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    places = list(POINTS)
-
-    def place(row: Mapping[str, Any]) -> tuple[int, ...]:
-        point = -places.index(row["point"]) if row["point"] in places else 1
-        return order.get(row["suite"], len(order)), point, metrics.index(row["metric"])
-
+def groups(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Contrasts by suite and point, the end first; within, by metric, with how many are told apart."""
     found = []
-    for same, members in groupby(sorted(rows, key=place), key=lambda row: [row[one] for one in keys]):
-        own = [dict(row) for row in members]
-        most = max(row["n"] for row in own)
-        found.append(
-            {
-                **dict(zip(keys, same, strict=True)),
-                "when": POINTS.get(same[1], f"at {same[1]}"),
-                "resolved": sum(bool(row["resolved"]) for row in own),
-                "rows": [{"mcnemar": None, **row, "problems": most} for row in own],
-            }
-        )
+    for suite in report["suites"]:
+        for point, when in WHEN.items():
+            here = [row for row in rows if (row["suite"], row["point"]) == (suite["name"], point)]
+            metrics = [
+                {
+                    "metric": one["name"],
+                    "resolved": sum(bool(row["resolved"]) for row in own),
+                    "rows": [{"mcnemar": None, **row, "problems": max(row["n"] for row in own)} for row in own],
+                    "matrix": matrix(own),
+                }
+                for one in report["metrics"]
+                if (own := [row for row in here if row["metric"] == one["name"]])
+            ]
+            if metrics:
+                found.append({"suite": suite["name"], "point": point, "when": when, "metrics": metrics})
     return found
+
+
+def matrix(rows: Sequence[Mapping[str, Any]]) -> Table | None:
+    """Contrasts of single runs as a row an arm and a column a seed; None for those of methods, which have no seed."""
+    if "seed" not in rows[0]:
+        return None
+    at = {(row["arm"], row["seed"]): row for row in rows}
+    seeds = list(dict.fromkeys(row["seed"] for row in rows))
+    arms = dict.fromkeys(row["arm"] for row in rows)
+    return {"seeds": seeds, "rows": [{"arm": arm, "cells": [at.get((arm, seed)) for seed in seeds]} for arm in arms]}
 
 
 def trajectory(report: Mapping[str, Any]) -> Table:
@@ -211,7 +240,7 @@ def curves(report: Mapping[str, Any]) -> list[Table]:
     """pass@k of each suite in numbers: a row an arm and point, a column a k."""
     found = []
     for suite in report["suites"]:
-        own = [curve for curve in report["curves"] if curve["suite"] == suite]
+        own = [curve for curve in report["curves"] if curve["suite"] == suite["name"]]
         ks = sorted({k for curve in own for k in curve["k"]})
         rows = []
         for curve in own:
@@ -223,7 +252,7 @@ def curves(report: Mapping[str, Any]) -> list[Table]:
             name = f"{curve['arm']}, {POINTS.get(curve['point'], curve['point'])}" if curve["arm"] else "base"
             rows.append({"name": name, "cells": [cells.get(k) for k in ks]})
         if rows:
-            found.append({"suite": suite, "ks": ks, "rows": rows})
+            found.append({"suite": suite["name"], "ks": ks, "rows": rows})
     return found
 
 
@@ -238,7 +267,7 @@ def transfers(report: Mapping[str, Any]) -> Table:
         }
         for one in report["transfer"]
     ]
-    return {"metric": headline(report), "rows": rows}
+    return {"metric": report["headline"] or "score", "rows": rows}
 
 
 def fairness(report: Mapping[str, Any]) -> list[Table]:
@@ -264,19 +293,6 @@ def shared(arms: Mapping[str, Any]) -> list[Table]:
         said = DASH if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         found.setdefault(said, []).append(arm)
     return [{"value": value, "arms": "" if len(found) == 1 else ", ".join(names)} for value, names in found.items()]
-
-
-def environments(environment: Mapping[str, Any]) -> Table:
-    """The environment as one table: what all cells share as it is, what differs by cell."""
-    if not environment or not all(isinstance(one, Mapping) for one in environment.values()):
-        return dict(environment)
-    fields = dict.fromkeys(field for one in environment.values() for field in one)
-    found: Table = {}
-    for field in fields:
-        values = {cell: one.get(field) for cell, one in environment.items()}
-        alike = len({json.dumps(value, sort_keys=True, default=str) for value in values.values()}) == 1
-        found[field] = next(iter(values.values())) if alike else values
-    return found
 
 
 def estimate(row: Mapping[str, Any]) -> Table:

@@ -24,7 +24,7 @@ def regime_figure(report: Mapping[str, Any]) -> Figure:
     """Two panels on one scale: the warm start by share of its steps, then the outcome stage by step."""
     regime, looks, unit = report["regime"], appearances(report), regime_unit(report)
     base = next((row for row in regime.get("curves", ()) if row["arm"] is None), None)
-    ended = {one["to"]: one["ends"] for one in regime.get("separation", ()) if one["ends"] is not None}
+    ended = {one["to"]: ends for one in regime.get("separation", ()) if (ends := end(one)) is not None}
     panels = []
     bounds: list[float | None] = []
     for part, title in (("warm", "Warm start"), ("outcome", f"Stage 2 ({report['outcome']})")):
@@ -56,15 +56,13 @@ def regime_figure(report: Mapping[str, Any]) -> Figure:
         "across": 2,
         "panels": panels,
         "caption": "One probe set, one estimator at every point. Shaded: intervals over problems. Bars: intervals over "
-        "seeds. Dotted: the base. A ring: from this step on the arm is not told apart from the control.",
+        "seeds. Dotted: the base. A ring: the last step at which the arm is told apart from the control.",
     }
 
 
 def regime_unit(report: Mapping[str, Any]) -> str:
     """The unit of the probe's metric."""
-    metric = report["regime"].get("metric", "entropy")
-    own = [row["unit"] for row in report["endpoints"] if row["metric"] == metric]
-    return str(own[0]) if own else "nats"
+    return str(report["regime"].get("unit", "nats"))
 
 
 def track(curves: Sequence[Row], arm: str, part: str, base: Row | None) -> tuple[list[float], list[Row]]:
@@ -109,7 +107,7 @@ def ring(look: Look, step: float, x: Sequence[float], rows: Sequence[Row], unit:
     """A ring around the point of a curve at (or next after) `step`."""
     place = next((index for index, one in enumerate(x) if one >= step), len(x) - 1)
     marker = {"symbol": "circle-open", "size": 15, "line": {"width": 2}}
-    label = f"{look['name']}: not told apart from the control from step {step:g} on"
+    label = f"{look['name']}: told apart from the control up to step {step:g}"
     return line(look, [x[place]], [rows[place]], unit, [label], mode="markers", marker=marker)
 
 
@@ -157,7 +155,7 @@ def separation_figure(report: Mapping[str, Any]) -> Figure:
                 "zerolinecolor": "var(--axis)",
                 "title": {"text": text(UNITS[unit])},
             },
-            "shapes": [] if one["ends"] is None else [upright(one["ends"])],
+            "shapes": [] if (last := end(one)) is None else [upright(last)],
         }
         panels.append(panel(f"figure-separation-{place}", f"{one['to']} \N{MINUS SIGN} {one['from']}", data, layout))
     return {
@@ -165,9 +163,14 @@ def separation_figure(report: Mapping[str, Any]) -> Figure:
         "title": "Separation from the control",
         "across": 3,
         "panels": panels,
-        "caption": "Arm minus control at the same step, with intervals. Filled: told apart (Holm over the steps of "
-        "the arm); open: not. The dotted line is the step at which separation ends.",
+        "caption": "Arm minus control at the same step, with intervals. Filled: told apart; open: not. "
+        "The dotted line is the step at which separation ends; there is none where the arm stays apart to the end.",
     }
+
+
+def end(one: Mapping[str, Any]) -> int | None:
+    """The last step at which an arm is told apart from the control; None where it never is, or still is at the end."""
+    return None if not one["rows"] or one["ends"] == one["rows"][-1]["step"] else one["ends"]
 
 
 def upright(x: float) -> Figure:

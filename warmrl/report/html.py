@@ -47,6 +47,7 @@ def environment() -> Environment:
         verdict=words.verdict,
         good=words.good,
         tight=tight,
+        sentence=words.sentence_case,
         coded=coded,
         pretty=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     )

@@ -9,7 +9,7 @@ from warmrl.report.comparison_figures import differences
 from warmrl.report.figures import Figure, Row, text
 from warmrl.report.study_looks import Look, appearances, axis, line, panel, scale, spread
 from warmrl.report.study_trajectories import regime_unit
-from warmrl.report.words import number, quantity
+from warmrl.report.words import number, quantity, sentence_case
 
 POINTS = {"entry": "at RL entry", "end": "at the end"}
 
@@ -32,7 +32,7 @@ def method_figure(report: Mapping[str, Any], place: int, suite: str) -> Figure:
         if found["data"]:
             panels.append(
                 {
-                    **panel(f"figure-method-{place}-{point}", capital(title), found["data"], found["layout"]),
+                    **panel(f"figure-method-{place}-{point}", sentence_case(title), found["data"], found["layout"]),
                     "about": found,
                 }
             )
@@ -53,6 +53,7 @@ def method_figure(report: Mapping[str, Any], place: int, suite: str) -> Figure:
     ]
     for one in panels:
         one["layout"]["xaxis"]["range"] = [-1.06 * max(reach), 1.06 * max(reach)]
+        one["layout"] |= {"showlegend": False, "height": one["layout"]["height"] - 36}
     about = panels[0].pop("about") if panels else {"title": "", "caption": ""}
     for one in panels:
         one.pop("about", None)
@@ -61,7 +62,7 @@ def method_figure(report: Mapping[str, Any], place: int, suite: str) -> Figure:
         "across": 2,
         "panels": panels,
         "title": about["title"],
-        "caption": about["caption"],
+        "caption": f"{about['caption']} Filled: told apart; open: not.",
     }
 
 
@@ -84,7 +85,7 @@ def pass_figure(report: Mapping[str, Any], place: int, suite: str) -> Figure:
             "xaxis": {"title": {"text": "k"}, "type": "log", "tickvals": ticks, "ticktext": [str(k) for k in ticks]},
             "yaxis": {"title": {"text": "pass@k, %"}, "range": spread(heights)},
         }
-        panels.append(panel(f"figure-pass-{place}-{point}", capital(title), data, layout))
+        panels.append(panel(f"figure-pass-{place}-{point}", sentence_case(title), data, layout))
     return {
         "kind": "pass",
         "suite": suite,
@@ -93,11 +94,6 @@ def pass_figure(report: Mapping[str, Any], place: int, suite: str) -> Figure:
         "panels": panels,
         "caption": "Unbiased estimate, mean over seeds; bars are intervals. Dotted: the base.",
     }
-
-
-def capital(words: str) -> str:
-    """Words as a heading begins."""
-    return words[:1].upper() + words[1:]
 
 
 def pass_line(curve: Row, look: Look, index: int, lines: int) -> Figure:
@@ -143,8 +139,8 @@ def transfer_figure(report: Mapping[str, Any]) -> Figure:
         "title": "Transfer",
         "across": 1,
         "panels": [panel("figure-transfer", "", data, layout)],
-        "caption": f"{metric}, in the training domain against out of it: an arrow from RL entry to the end, the mean "
-        "over seeds; seeds thin.",
+        "caption": f"{sentence_case(metric)}, in the training domain against out of it: an arrow from RL entry to the "
+        "end, the mean over seeds; seeds thin.",
     }
 
 
@@ -198,5 +194,5 @@ def gain_figure(report: Mapping[str, Any]) -> Figure:
         "title": "Entropy at RL entry against gain",
         "across": 1,
         "panels": [panel("figure-gain", "", data, layout)],
-        "caption": gain.get("sentence") or "A point a run.",
+        "caption": sentence_case(gain.get("sentence") or "A point a run."),
     }

@@ -26,7 +26,10 @@ def studied(report: Mapping[str, Any]) -> Table:
     drawn = [*trajectory_figures(report), *outcome_figures(report), budget_figure(report)]
     figures = [one for one in drawn if any(panel["data"] for panel in one["panels"])]
     timed = [time_figure(report)] if report["timings"]["rows"] else []
+    claims = {of: report[of]["claim"].partition(". ")[0].rstrip(".") + "." for of in ("methods", "checkpoints")}
     return {
+        "claims": claims,
+        "claim": claims["methods" if report["methods"]["contrasts"] else "checkpoints"],
         "arms": key(report),
         "standing": [standing(report, suite) for suite in report["suites"]],
         "method_groups": groups(report, report["methods"]["contrasts"]),
@@ -201,7 +204,7 @@ def separation(report: Mapping[str, Any]) -> list[Table]:
             "sentence": one["sentence"],
             "rows": [
                 {
-                    "step": row["step"],
+                    "name": row["step"],
                     "cells": [
                         change(row["difference"], unit),
                         span(row["low"], row["high"], unit, signed=True),

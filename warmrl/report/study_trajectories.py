@@ -7,7 +7,7 @@ from typing import Any
 
 from warmrl.report.figures import Figure, Row, text
 from warmrl.report.study_looks import Look, appearances, axis, band, line, panel, scale, spread
-from warmrl.report.words import UNITS, change, span
+from warmrl.report.words import UNITS, change, sentence_case, span
 
 MARKS = 7
 """Symbols on a line of many points, enough to tell arms apart without their colours."""
@@ -52,7 +52,7 @@ def regime_figure(report: Mapping[str, Any]) -> Figure:
         one["layout"]["yaxis"] = {"title": axis(regime.get("metric", "entropy"), unit), "range": spread(bounds)}
     return {
         "kind": "regime",
-        "title": f"{str(regime.get('metric', 'entropy')).capitalize()} through both stages",
+        "title": f"{sentence_case(regime.get('metric', 'entropy'))} through both stages",
         "across": 2,
         "panels": panels,
         "caption": "One probe set, one estimator at every point. Shaded: intervals over problems. Bars: intervals over "

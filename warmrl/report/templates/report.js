@@ -29,7 +29,7 @@
   const layout = (own, width) => ({
     ...own,
     ...(width ? { width } : { autosize: true }),
-    xaxis: axis({ showgrid: false, ...own.xaxis }),
+    xaxis: axis({ showgrid: false, zeroline: own.yaxis.tickvals !== undefined, ...own.xaxis }),
     yaxis: axis(own.yaxis),
     margin: { l: 48, r: 12, t: 12, b: 40 },
     legend: { orientation: "h", x: 0, y: -0.24, yanchor: "top", font: { size: 13 }, ...own.legend },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,9 @@ def standing(report: Mapping[str, Any], suite: Mapping[str, Any]) -> Table:
 def headlines(report: Mapping[str, Any]) -> set[str]:
     """The metrics of the first table: the headline, pass@k at the largest k, diversity, entropy."""
     names = [one["name"] for one in report["metrics"]]
-    widest = max((name for name in names if name.startswith("pass@")), key=lambda name: int(name[5:]), default="")
+    widest = max(
+        (name for name in names if re.fullmatch(r"pass@\d+", name)), key=lambda name: int(name[5:]), default=""
+    )
     own = {report["headline"], widest, report["regime"].get("metric", "entropy")}
     return own | {name for name in names if name.startswith("diversity@")}
 

@@ -48,15 +48,25 @@
       { responsive: true, displayModeBar: false });
   };
 
+  // Where plotly waits as text, the first figure runs it.
+  const ready = () => {
+    if (window.Plotly) return;
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  };
+
   const draw = (some, width) => {
+    ready();
     const style = getComputedStyle(root);
     for (const spot of some) drawOne(spot, style, width);
   };
   const drawn = () => [...spots.keys()].filter((spot) => !waiting.has(spot));
 
-  // What is near the window is drawn at once, the rest one by one while nothing else is to do.
+  // What is near the window is drawn at once; the rest once the page is open, one by one while nothing else is to do.
   const near = new IntersectionObserver((entries) => {
-    draw(entries.filter((entry) => entry.isIntersecting && waiting.has(entry.target)).map((entry) => entry.target));
+    const found = entries.filter((entry) => entry.isIntersecting && waiting.has(entry.target));
+    if (found.length) draw(found.map((entry) => entry.target));
   }, { rootMargin: "50%" });
   for (const spot of waiting) near.observe(spot);
   const idle = window.requestIdleCallback || ((then) => setTimeout(then, 20));
@@ -66,7 +76,7 @@
     draw([next]);
     idle(rest);
   };
-  idle(rest);
+  addEventListener("load", () => idle(rest));
 
   for (const box of document.querySelectorAll(".key input")) {
     box.addEventListener("change", () => {

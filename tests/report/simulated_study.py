@@ -25,6 +25,7 @@ SETTINGS = {
 OUTCOME = "rl"
 SPREAD, OWN = 1.6, 0.5
 """Standard deviations, in logits: of the problems' difficulty, and of what one run finds harder than another."""
+QUADRATURE = np.polynomial.hermite_e.hermegauss(64)
 BASE = (-1.0, 1.1)
 """Skill (logits) and entropy (nats) of the base."""
 
@@ -39,7 +40,7 @@ class Planted:
 
     def share(self, point: str, k: int = 1, *, between: float = 0.25, less: float = 0.0) -> float:
         """The true pass@k at `entry` or `end` over all problems and seeds there could be, by quadrature."""
-        grid, weights = np.polynomial.hermite_e.hermegauss(64)
+        grid, weights = QUADRATURE
         spread = np.sqrt(SPREAD**2 + OWN**2 + between**2)
         chance = 1 / (1 + np.exp(grid * spread - getattr(self, point)[0] + less))
         return float((weights * (1 - (1 - chance) ** k)).sum() / weights.sum())
@@ -78,6 +79,18 @@ class Simulation:
         """The whole input of `build`."""
         return Drawing(self).known()
 
+    def scored(self, metrics: Sequence[str]) -> dict[str, Any]:
+        """What claims about methods read of it: the evaluations alone, by these metrics."""
+        drawing = Drawing(self)
+        found = list(drawing.evaluations())
+        kept = [{**one, "metrics": {name: one["metrics"][name] for name in metrics}} for one in found]
+        return drawing.about() | {"evaluations": kept, "probe": []}
+
+    def probed(self) -> dict[str, Any]:
+        """What the regime reads of it: the probe alone."""
+        drawing = Drawing(self)
+        return drawing.about() | {"evaluations": [], "probe": list(drawing.probe())}
+
     def cells(self) -> list[tuple[str, int]]:
         """Arms and seeds that finished."""
         return [(arm, seed) for seed in self.seeds for arm in self.arms if (arm, seed) not in self.failed]
@@ -98,17 +111,9 @@ class Drawing:
 
     def known(self) -> dict[str, Any]:
         """The whole input of `build`."""
-        of, first = self.of, next(iter(self.of.suites))
+        of = self.of
         return {
-            "name": "simulated_study",
-            "control": of.control,
-            "seeds": list(of.seeds),
-            "match": "prompts",
-            "outcome": OUTCOME,
-            "domain": {"in": first, "out": [name for name in of.suites if name != first]},
-            "interval": {"level": 0.95, "draws": of.draws, "seed": 0, "method": "bca"},
-            "arms": [arm_row(name, planted, of) for name, planted in of.arms.items()],
-            "cells": [self.cell(arm, seed) for seed in of.seeds for arm in of.arms],
+            **self.about(),
             "evaluations": list(self.evaluations()),
             "probe": list(self.probe()),
             "training": [row for cell in of.cells() for row in self.training(*cell)],
@@ -122,6 +127,21 @@ class Drawing:
             },
             "reproduce": ["warmrl run recipes/study/simulated_study.toml"],
             "findings": [],
+        }
+
+    def about(self) -> dict[str, Any]:
+        """What the study is, and its cells."""
+        of, first = self.of, next(iter(self.of.suites))
+        return {
+            "name": "simulated_study",
+            "control": of.control,
+            "seeds": list(of.seeds),
+            "match": "prompts",
+            "outcome": OUTCOME,
+            "domain": {"in": first, "out": [name for name in of.suites if name != first]},
+            "interval": {"level": 0.95, "draws": of.draws, "seed": 0, "method": "bca"},
+            "arms": [arm_row(name, planted, of) for name, planted in of.arms.items()],
+            "cells": [self.cell(arm, seed) for seed in of.seeds for arm in of.arms],
         }
 
     def cell(self, arm: str, seed: int) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from warmrl.domain.errors import UsageError
-from warmrl.report import comparison_markdown, html, markdown
+from warmrl.report import comparison_markdown, html, markdown, study_markdown
 from warmrl.report.scores import FORMAT
+
+MARKDOWN = {"run": markdown.render, "comparison": comparison_markdown.render, "study": study_markdown.render}
 
 
 def write(report: Mapping[str, Any], folder: Path) -> None:
-    """Write the report of `build` (of a run or a comparison) into `folder`; the same report gives the same bytes.
+    """Write the report of `build` (of a run, comparison or study) into `folder`; the same report gives the same bytes.
 
     Raises UsageError for a report.json that another version of warmrl wrote.
     """
@@ -27,7 +29,7 @@ def write(report: Mapping[str, Any], folder: Path) -> None:
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     for name, content in {
         "report.json": text,
-        "report.md": (comparison_markdown if report["kind"] == "comparison" else markdown).render(report),
+        "report.md": MARKDOWN[report["kind"]](report),
         "report.html": html.render(report),
     }.items():
         replace(folder / name, content)

@@ -13,8 +13,9 @@ from typing import Any
 from warmrl.report.scores import DIGITS, FORMAT, METHODS, Table, rounded
 from warmrl.report.study_answers import answers
 from warmrl.report.study_budget import budget, environment_findings, environments, timings, training
-from warmrl.report.study_cells import END, ENTRY, Cells, alone, headline
-from warmrl.report.study_claims import METHOD_CLAIM, Claims
+from warmrl.report.study_cells import END, ENTRY, Cells, headline
+from warmrl.report.study_claims import Claims
+from warmrl.report.study_methods import METHOD_CLAIM
 from warmrl.report.study_regime import Regime
 from warmrl.report.verdicts import CLAIM
 
@@ -27,7 +28,7 @@ def build(known: Mapping[str, Any], browser: Mapping[str, Any] | None = None) ->
     cells = Cells(known)
     claims = Claims(cells, settings)
     metric = headline(cells.at(END, cells.suites[0]) or list(known["evaluations"]))
-    regime = Regime(known, cells, settings).table(gains(claims, cells, metric), flags)
+    regime = Regime(known, cells, settings).table(gains(claims, cells, metric))
     environment = environments(known["environment"])
     report = {
         "format": FORMAT,
@@ -43,7 +44,7 @@ def build(known: Mapping[str, Any], browser: Mapping[str, Any] | None = None) ->
         "headline": metric,
         "arms": [arm_row(arm, known["cells"]) for arm in known["arms"]],
         "cells": [dict(cell) for cell in known["cells"]],
-        "note": alone(cells.fewest()),
+        "note": "; ".join(cells.remarks()),
         "answers": answers(claims, regime, metric, widest(claims)),
         "endpoints": claims.endpoints,
         "methods": {"claim": METHOD_CLAIM, "contrasts": claims.methods, "refused": claims.refused},
@@ -62,15 +63,6 @@ def build(known: Mapping[str, Any], browser: Mapping[str, Any] | None = None) ->
         "browser": browser,
     }
     return {**rounded(report, DIGITS), **rounded(written, None), "timings": rounded(timings(known), DIGITS)}
-
-
-def flags(base: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """Collapse and explosion along one run's probes, relative to the base's."""
-    try:
-        from warmrl.stats.regime import flags as found
-    except ImportError:
-        return []
-    return list(found(base, points))
 
 
 def domain(known: Mapping[str, Any], suite: str) -> str | None:
@@ -112,7 +104,10 @@ def failures(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if cell["state"] == "failed":
             why = cell["error"] or "no reason was kept"
             yield f"{cell['arm']}, seed {cell['seed']}, failed and is in no number: {why}"
-    waiting = [f"{cell['arm']}, seed {cell['seed']}" for cell in cells if cell["state"] not in ("finished", "failed")]
+        if cell["state"] == "outdated":
+            yield f"{cell['arm']}, seed {cell['seed']}, is in no number: {cell['error']}."
+    open_ = [cell for cell in cells if cell["state"] in ("waiting", "running")]
+    waiting = [f"{cell['arm']}, seed {cell['seed']}" for cell in open_]
     if waiting:
         yield f"Not finished, and in no number: {'; '.join(waiting)}."
 

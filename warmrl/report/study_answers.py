@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from warmrl.report.scores import Table
-from warmrl.report.study_cells import END, ENTRY, alone, rows_of
+from warmrl.report.study_cells import END, ENTRY, rows_of
 from warmrl.report.study_claims import Claims
-from warmrl.report.verdicts import against, standings
+from warmrl.report.verdicts import against, listed, standings
 
 WHEN = {ENTRY: "At RL entry, ", END: "At the end, "}
 
@@ -21,16 +21,32 @@ def answers(claims: Claims, regime: Mapping[str, Any], metric: str | None, wides
     wanted += [(ENTRY, inside, metric), (ENTRY, inside, widest), (ENTRY, inside, "entropy")]
     asked = dict.fromkeys((point, suite, one) for point, suites, one in wanted for suite in suites if one)
     found: list[Table] = []
-    if claims.refused:
-        note = alone(cells.fewest())
-        found += [item(f"{text}{f' ({note})' if note else ''}", None, None) for text in claims.refused]
+    found += [item(text, None, None) for text in (*claims.refused, *map(sentence, cells.remarks()))]
     for point, suite, one in asked:
         found += said(claims, point, suite, one)
-    for one in regime["separation"]:
-        if one["rows"]:
-            resolved = any(row["resolved"] for row in one["rows"])
-            found.append(item(sentence(one["sentence"]), resolved, "methods"))
-    return found
+    return [*found, *persistence(regime, cells.control)]
+
+
+def persistence(regime: Mapping[str, Any], control: str) -> Iterator[Table]:
+    """Until which step each arm is told apart from the control, in one sentence."""
+    told = [one for one in regime["separation"] if one["rows"]]
+    if not told:
+        return
+    groups: dict[str, list[str]] = {}
+    for one in told:
+        last = one["rows"][-1]["step"]
+        how = "still apart at the end" if one["ends"] == last else f"apart until step {one['ends']}"
+        how = (
+            "not told apart at any step"
+            if one["ends"] is None
+            else "apart at RL entry alone"
+            if not one["ends"]
+            else how
+        )
+        groups.setdefault(how, []).append(one["to"])
+    said = "; ".join(f"{listed(arms)} {'is' if len(arms) == 1 else 'are'} {how}" for how, arms in groups.items())
+    text = f"Along the outcome stage, by {regime['metric']} on {regime['suite']} and against {control}, {said}."
+    yield item(text, any(one["ends"] is not None for one in told), "methods")
 
 
 def said(claims: Claims, point: str, suite: str, metric: str) -> Iterator[Table]:
@@ -62,15 +78,10 @@ def item(text: str, resolved: bool | None, claim: str | None) -> Table:
 
 
 def sentence(text: str) -> str:
-    """With a capital."""
-    return text[:1].upper() + text[1:]
+    """With a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def lowered(text: str) -> str:
     """To go on after a comma."""
     return text[:1].lower() + text[1:]
-
-
-def unresolved(texts: Sequence[Table]) -> list[str]:
-    """The sentences that say nothing is told apart."""
-    return [one["text"] for one in texts if one["resolved"] is False]

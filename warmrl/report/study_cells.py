@@ -59,9 +59,12 @@ class Cells:
         """Each arm's runs at a point, by the names of their evaluations."""
         return {arm: [label(arm, seed, point) for seed in self.finished[arm]] for arm in self.arms}
 
-    def fewest(self) -> int:
-        """Finished runs of the arm that has fewest; 0 where there is none."""
-        return min((len(self.finished[arm]) for arm in self.arms), default=0)
+    def remarks(self) -> list[str]:
+        """What holds of arms with fewer than three runs: of all of them, or of each by name."""
+        few = {arm: alone(len(self.finished[arm])) for arm in self.arms if alone(len(self.finished[arm]))}
+        if len(few) == len(self.arms) and len(set(few.values())) == 1:
+            return [*set(few.values())]
+        return [f"{arm}: {note}" for arm, note in few.items()]
 
 
 def label(arm: str | None, seed: int | None, point: str) -> str:

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
-from warmrl.report import methods as method_claims
+from warmrl.report.methods import refusals
 from warmrl.report.scores import Suite, Table, powers
 from warmrl.report.study_cells import BASE, END, ENTRY, POINTS, Cells, alone, label
+from warmrl.report.study_methods import CHANGE, Settings, method_rows
 from warmrl.stats.contrasts import NOT_RESOLVABLE, holm, stands
-from warmrl.stats.crossed import FEWEST_SEEDS, Crossed, method_change
 from warmrl.stats.estimators import pass_at_k
 from warmrl.stats.suites import Score, compare_suite
-
-CHANGE = "change"
-"""The point of a contrast of an arm's end with its own entry."""
-METHOD_CLAIM = (
-    f"{method_claims.CLAIM} Holm's family: the arms against the control, for each point, suite and metric; and the "
-    "arms' changes from RL entry to the end, paired by run."
-)
-
-Settings = Mapping[str, Any]
 
 
 class Claims:
@@ -32,21 +21,12 @@ class Claims:
     def __init__(self, cells: Cells, settings: Settings) -> None:
         self.cells, self.settings = cells, settings
         self.endpoints: list[Table] = []
-        self.methods: list[Table] = []
         self.checkpoints: list[Table] = []
         self.curves: list[Table] = []
-        self.refused = method_claims.refusals(cells.labels(END)) if cells.arms else []
-        self.means = {point: self.crossed(point) for point in POINTS}
+        self.refused = refusals(cells.labels(END)) if cells.arms else []
+        self.means, self.methods = method_rows(cells, settings)
         for name in cells.suites:
             self.suite(name)
-
-    def crossed(self, point: str) -> dict[tuple[str, str, str], Table]:
-        """Means over seeds at a point, by arm, suite and metric; its contrasts are kept."""
-        cells = self.cells
-        evaluations = [one for suite in cells.suites for one in cells.at(point, suite)]
-        found = method_claims.methods(evaluations, cells.labels(point), cells.control, self.settings)
-        self.methods += [{"point": point, **row} for row in found["contrasts"]]
-        return {(row["arm"], row["suite"], row["metric"]): row for row in found["endpoints"]}
 
     def suite(self, name: str) -> None:
         """One suite: every run at every point with the same draws."""
@@ -62,7 +42,6 @@ class Claims:
         for metric in suite.metrics:
             self.endpoints += self.ends(suite, metric, by_label)
         self.checkpoints += judged([pairs[row["from"], row["to"]] | row for row in contrasts], self.settings["level"])
-        self.methods += self.changes(suite)
         self.curves += self.pass_at_k(suite)
 
     def pairs(self, suite: Suite) -> dict[tuple[str, str], Table]:
@@ -96,7 +75,7 @@ class Claims:
 
     def mean(self, arm: str, point: str, suite: str, metric: str, each: Sequence[Table], n: int) -> Table:
         """An arm's mean over its seeds: with a crossed interval from three seeds on, without one below."""
-        found = self.means[point].get((arm, suite, metric))
+        found = self.means.get((point, arm, suite, metric))
         values = [one["value"] for one in each if one["value"] is not None]
         if found is None or found["value"] is None:
             value = sum(values) / len(values) if values else None
@@ -105,27 +84,6 @@ class Claims:
             kept = {key: found[key] for key in ("value", "low", "high", "n")}
             row = {**kept, "over": "seeds and problems", "note": ""}
         return {**row, "seeds": len(each), "by_seed": list(each)}
-
-    def changes(self, suite: Suite) -> Iterator[Table]:
-        """Each arm's end against its own entry, run by run: a method claim from three seeds on."""
-        cells = self.cells
-        for metric in suite.metrics:
-            alike = {"ids": suite.problems, "clusters": suite.clusters(metric), "level": self.settings["level"]}
-            found: dict[str, Crossed] = {}
-            for arm in cells.arms:
-                names = [[label(arm, seed, point) for seed in cells.finished[arm]] for point in POINTS]
-                if len(names[0]) < FEWEST_SEEDS or not {*names[0], *names[1]} <= set(suite.evaluations):
-                    continue
-                sides = [method_claims.table(suite, metric, side) for side in names]
-                if sides[0] and sides[1]:
-                    (first, first_weights), (second, second_weights) = sides[0], sides[1]
-                    found[arm] = method_change(first, second, first_weights, second_weights, **alike)
-            tested = {arm: one.p for arm, one in found.items() if one.p is not None}
-            for arm, p in zip(tested, holm(list(tested.values())), strict=True):
-                found[arm] = found[arm].in_family(p, len(tested), self.settings["level"])
-            for arm, one in found.items():
-                row = {"point": CHANGE, "arm": arm, "from": f"{arm} at entry", "to": f"{arm} at the end"}
-                yield {**row, **suite.about(metric), "mcnemar": None, **asdict(one), "words": one.words}
 
     def pass_at_k(self, suite: Suite) -> Iterator[Table]:
         """pass@k of the base, and of each arm at RL entry and at the end: the mean of its runs, band over problems."""
@@ -144,10 +102,10 @@ class Claims:
         }
         alike = next((metric for metric in suite.metrics if metric.startswith("pass@")), None)
         found = compare_suite(suite.problems, scores, clusters=suite.clusters(alike), **self.settings).intervals
-        for (arm, point), own in runs.items():
-            rows = found[f"{arm} {point}"].values()
+        for (name, point), own in runs.items():
+            rows = found[f"{name} {point}"].values()
             band = {key: [getattr(row, key) for row in rows] for key in ("value", "low", "high")}
-            yield {"arm": arm, "point": point, "suite": suite.name, "seeds": len(own), "k": ks, **band}
+            yield {"arm": name, "point": point, "suite": suite.name, "seeds": len(own), "k": ks, **band}
 
 
 def mean_curve(suite: Suite, labels: Sequence[str], k: int) -> Score:
@@ -157,7 +115,7 @@ def mean_curve(suite: Suite, labels: Sequence[str], k: int) -> Score:
         values = [pass_at_k(n, right, k) for n, right in zip(one["n"], one["right"], strict=True)]
         score = suite.score(one, values, one.get("weights"))
         each.append(score)
-    return Score(np.mean([score.values for score in each], axis=0), each[0].weights)
+    return Score(np.mean([np.asarray(score.values) for score in each], axis=0), each[0].weights)
 
 
 def judged(rows: Sequence[Table], level: float) -> list[Table]:

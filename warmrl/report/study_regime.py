@@ -6,7 +6,7 @@ give for these very runs; one over seeds what other runs would give on these ver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,10 +15,11 @@ from scipy.special import stdtrit
 
 from warmrl.report.methods import table
 from warmrl.report.scores import Evaluation, Suite, Table
-from warmrl.report.study_cells import BASE, Cells, alone
-from warmrl.report.words import difference, number, span
+from warmrl.report.study_cells import BASE, Cells
+from warmrl.report.words import difference, number, quantity, span
 from warmrl.stats.crossed import FEWEST_SEEDS, method_contrast, pseudovalues
 from warmrl.stats.intervals import numbered, t_limits
+from warmrl.stats.regime import relatives
 from warmrl.stats.resampling import Array
 from warmrl.stats.separation import FEWEST_ARMS, clustered_rho, in_order, last_apart
 
@@ -27,7 +28,6 @@ RULE = (
     "Steps are judged in order from RL entry and, back, from the end: one counts as apart only if every one before it, "
     "or every one after it, does. p is Bonferroni-adjusted over the arms and the two directions."
 )
-Flags = Callable[..., list[Table]]
 
 
 class Regime:
@@ -45,11 +45,10 @@ class Regime:
         self.unit = str(first["metrics"][self.metric]["unit"]) if first else "nats"
         self.first = first
 
-    def table(self, gains: Mapping[tuple[str, int], float], flags: Flags) -> Table:
+    def table(self, gains: Mapping[tuple[str, int], float]) -> Table:
         """The whole block; `gains` are those of each run from RL entry to the end."""
         notes = [] if self.points else ["The recipe has no `[probe]`, so nothing was measured along the way."]
-        if self.points and (note := alone(self.cells.fewest())):
-            notes.append(note)
+        notes += self.cells.remarks() if self.points else []
         return {
             "suite": self.first["suite"] if self.first else None,
             "metric": self.metric,
@@ -59,7 +58,7 @@ class Regime:
             "curves": list(self.curves()),
             "separation": self.separation(),
             "rule": RULE,
-            "flags": list(self.flags(flags)),
+            "flags": list(self.flags()),
             "gain": self.gain(gains),
             "notes": notes,
         }
@@ -88,11 +87,16 @@ class Regime:
             yield {"arm": None, "stage": BASE, "part": None, "step": 0, "share": 0.0, **self.bands([base])}
         for arm in self.cells.arms:
             for (stage, step), runs in self.runs(arm).items():
-                last = self.steps.get((arm, stage)) or max(s for name, s in self.runs(arm) if name == stage)
+                last = self.last(arm, stage)
                 part = "outcome" if stage == self.outcome else "warm"
                 own = [runs[seed] for seed in sorted(runs)]
                 place = {"arm": arm, "stage": stage, "part": part, "step": step, "share": min(1.0, step / last)}
                 yield {**place, **self.bands(own)}
+
+    def last(self, arm: str, stage: str) -> int:
+        """The steps of an arm's stage: as its recipe says, or where its probes end."""
+        probed = max((step for name, step in self.runs(arm) if name == stage), default=0)
+        return self.steps.get((arm, stage)) or probed or 1
 
     def bands(self, runs: Sequence[Evaluation]) -> Table:
         """The mean of runs at one point; Student's intervals over problems, and over seeds from three on."""
@@ -194,20 +198,48 @@ class Regime:
             return f"{what} at {at}; at no later step of {self.outcome} are they told apart."
         return f"{what} from {at} to step {last['step']} of {self.outcome}; after it they are not told apart."
 
-    def flags(self, flags: Flags) -> Iterator[Table]:
-        """Collapse and explosion of each run, relative to the base's probe."""
+    def flags(self) -> Iterator[Table]:
+        """Collapse and explosion along each run, relative to the base's probe (`warmrl.stats.regime`)."""
         base = self.base()
-        if base is None:
+        if base is None or self.metric != HEADLINE:
             return
-        for arm, seed in self.cells.runs():
-            own = [one for one in self.points if (one["arm"], one["seed"]) == (arm, seed)]
-            own = sorted(own, key=lambda one: (self.order[arm].index(one["stage"]), self.step(one)))
-            for flag in flags(base, own):
-                yield {"arm": arm, "seed": seed, **flag}
+        runs = {f"{place}": one for place, one in enumerate(self.points) if one["arm"] is not None}
+        suite, labels = self.suite({BASE: base, **runs})
+        scores = {
+            name: suite.score(one, one["metrics"][HEADLINE]["values"], one["metrics"][HEADLINE].get("weights"))
+            for name, one in suite.evaluations.items()
+        }
+        pairs = [(BASE, name) for name in labels if name != BASE]
+        found = relatives(suite.problems, scores, pairs, clusters=suite.clusters(HEADLINE), **self.settings)
+        by_run: dict[tuple[str, int, str], list[tuple[Evaluation, Any]]] = {}
+        order = [name for arm in self.cells.arms for name in labels if name in runs and runs[name]["arm"] == arm]
+        for name in sorted(order, key=lambda name: self.place(runs[name])):
+            if kind := found[BASE, name].flag():
+                by_run.setdefault((runs[name]["arm"], runs[name]["seed"], kind), []).append(
+                    (runs[name], found[BASE, name])
+                )
+        for (arm, seed, kind), flagged in sorted(by_run.items(), key=lambda item: self.cells.arms.index(item[0][0])):
+            yield {"arm": arm, "seed": seed, "kind": kind, **self.flag(kind, flagged)}
+
+    def place(self, one: Evaluation) -> tuple[int, int]:
+        """Where a point is on its arm's way."""
+        return self.order[one["arm"]].index(one["stage"]), self.step(one)
+
+    def flag(self, kind: str, flagged: Sequence[tuple[Evaluation, Any]]) -> Table:
+        """A run's first point that is flagged, and the last."""
+        (first, relative), last = flagged[0], flagged[-1][0]["checkpoint"]
+        size = f"{quantity(relative.value, self.unit)} against {quantity(relative.base, self.unit)} of the base"
+        ratio = f"{relative.ratio:.2f} times, interval over problems {relative.low:.2f} to {relative.high:.2f}"
+        verb = {"collapse": "has collapsed", "explosion": "has exploded"}[kind]
+        until = f"; flagged last at {last}" if last != first["checkpoint"] else ""
+        who = f"{HEADLINE.capitalize()} of {first['arm']}, seed {first['seed']},"
+        about = {"checkpoint": first["checkpoint"], "stage": first["stage"], "step": self.step(first), "until": last}
+        sizes = {key: getattr(relative, key) for key in ("value", "base", "ratio", "low", "high")}
+        return {**about, **sizes, "sentence": f"{who} {verb} at {first['checkpoint']}: {size} ({ratio}){until}."}
 
     def gain(self, gains: Mapping[tuple[str, int], float]) -> Table:
         """Entropy at RL entry against what each run gained after it, over arms and seeds."""
-        points = []
+        points: list[Table] = []
         for arm in self.cells.arms:
             entry = self.along(arm).get(0, {}) if self.points else {}
             for seed in self.cells.finished[arm]:
@@ -219,7 +251,6 @@ class Regime:
             [one["gain"] for one in points],
             [one["arm"] for one in points],
             level=self.settings["level"],
-            seed=self.settings["seed"],
         )
         return {
             "points": points,
@@ -236,8 +267,8 @@ class Regime:
             return f"Nothing is said of {self.metric} at RL entry and the gain after it: too few runs that differ."
         value = f"rank correlation {number(rho, 'count', signed=True)}"
         if low is None or high is None:
-            return f"{over}: {value}; {arms} arms are too few to tell (an interval over arms takes {FEWEST_ARMS})."
-        size = f"{value} (interval over arms {span(low, high, 'count', signed=True)})"
+            return f"{over}: {value}; {arms} arms are too few to tell (it takes {FEWEST_ARMS})."
+        size = f"{value} (interval, each arm counted once, {span(low, high, 'count', signed=True)})"
         if low <= 0 <= high:
             return f"{over}: {size}; whether they go together can't be told."
         return f"{over}: {size}; they go together, and arms differ in more than this, so it is no cause."

@@ -1,0 +1,237 @@
+"""What a study's cells left in their folders, as plain values for its report. Reads files alone: no torch, no store.
+
+A cell that is absent, running or failed is named and left out; so is one whose recipe is not the study's any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from warmrl.engine.recipe_rules import stage_order
+from warmrl.engine.run_folder import RESOLVED, differences
+from warmrl.engine.study_file import Cell, StudyFile
+
+Row = dict[str, Any]
+STUDY, PLAN, MERGED = "study.json", "plan.json", "recipe.merged.json"
+NO_PART = ("launch", "plugins", "name")
+"""Of a resolved recipe: what never changes a result."""
+PINNED = ("data.", "suite.", "model.")
+"""Where a run writes down what the recipe left open."""
+NO_SECONDS = ("step", "steps", "tokens_per_second", "rows_recomputed")
+CURVES = ("reward", "length", "entropy")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One cell's folder."""
+
+    study: StudyFile
+    cell: Cell
+    path: Path
+    told: Mapping[str, Any]
+    """What `study.json` says of it."""
+
+    @cached_property
+    def report(self) -> Mapping[str, Any]:
+        """Its report; nothing where there is none."""
+        return table(self.path / "report.json")
+
+    @cached_property
+    def state(self) -> tuple[str, str | None]:
+        """Whether it is in the numbers (`finished`), and why not."""
+        if changed := self.changed():
+            return "outdated", f"its recipe was another: {', '.join(f'`{one}`' for one in changed[:5])}"
+        known = self.told.get("state", "waiting")
+        if known == "failed":
+            return "failed", self.told.get("error")
+        if self.report.get("kind") == "run" and table(self.path / "run.json").get("state") == "finished":
+            return "finished", None
+        return ("running" if known == "running" else "waiting"), None
+
+    def changed(self) -> list[str]:
+        """Settings in which the recipe that ran differs from the study's."""
+        ran = table(self.path / RESOLVED)
+        now = json.loads(json.dumps(self.study.recipe(self.cell).resolved()))
+        found = differences(dict(ran), now) if ran else []
+        return sorted(one for one in found if one.partition(".")[0] not in NO_PART and not pinned(one, now))
+
+    def row(self) -> Row:
+        """The cell, for the report."""
+        state, error = self.state
+        return {**self.about, "state": state, "error": error, "folder": str(self.cell.folder)}
+
+    @property
+    def about(self) -> Row:
+        """Whose it is."""
+        return {"arm": self.cell.arm, "seed": self.cell.seed}
+
+    def evaluations(self) -> Iterator[Row]:
+        """Every evaluation that its report names."""
+        entry, end = self.study.entry(self.cell.arm), self.study.study.outcome
+        places = {one["name"]: one for one in self.report["checkpoints"]}
+        for block in self.report["sampling"]:
+            for used in block["used_by"]:
+                checkpoint, _, suite = used.partition(" on ")
+                found = table(self.path / "evaluations" / f"{checkpoint}.{suite}" / "scores.json")
+                if found:
+                    place = {key: places.get(checkpoint, {}).get(key) for key in ("stage", "step")}
+                    point = {end: "end", entry: "entry"}.get(checkpoint, checkpoint)
+                    about = self.about if checkpoint != "base" else {"arm": None, "seed": None}
+                    point = "base" if checkpoint == "base" else point
+                    yield {**about, "point": point, "checkpoint": checkpoint, **place, **found} | {
+                        "settings": block["settings"]
+                    }
+
+    def probes(self) -> Iterator[Row]:
+        """Every point of the probe."""
+        for file in sorted((self.path / "probes").glob("*.json")):
+            if found := table(file):
+                yield (self.about if found["checkpoint"] != "base" else {"arm": None, "seed": None}) | dict(found)
+
+    def training(self) -> Iterator[Row]:
+        """What the curves of training show."""
+        for row in lines(self.path / "metrics.jsonl"):
+            own = {name: row[name] for name in CURVES if name in row}
+            yield {**self.about, "stage": row["stage"], "step": row["step"], **own}
+
+    def work(self) -> Iterator[Row]:
+        """What each stage measured of its work; without counts where an older warmrl made it."""
+        for stage in self.report["stages"]:
+            part = "outcome" if stage["name"] == self.study.study.outcome else "warm"
+            done = table(self.path / "stages" / stage["name"] / "done.json")
+            yield {**self.about, "stage": stage["name"], "part": part, **(done.get("work") or {})}
+
+    def timings(self) -> Iterator[Row]:
+        """Seconds of each phase of each stage; of a stage without journal the whole."""
+        sums: dict[tuple[str, str], float] = {}
+        for row in lines(self.path / "timings.jsonl"):
+            for name, value in row.items():
+                if name not in NO_SECONDS and isinstance(value, int | float):
+                    sums[row["stage"], name] = sums.get((row["stage"], name), 0.0) + value
+        timed = {stage for stage, _ in sums}
+        for stage in self.report["stages"]:
+            if stage["name"] not in timed:
+                sums[stage["name"], "all"] = stage["seconds"]
+        for (stage, phase), seconds in sums.items():
+            yield {**self.about, "stage": stage, "phase": phase, "seconds": seconds}
+
+    def environment(self) -> Row:
+        """Where it ran, without the command line."""
+        found = table(self.path / "environment.json")
+        return {key: value for key, value in found.items() if key != "command"}
+
+
+def gather(study: StudyFile, folder: Path) -> Row:
+    """Everything that the report of a study is made of, from what lies in its folder (`warmrl.report.study.build`)."""
+    told = {(one["arm"], one["seed"]): one for one in table(folder / STUDY).get("cells", [])}
+    cells = [Found(study, one, folder / one.folder, told.get((one.arm, one.seed), {})) for one in study.cells]
+    done = [one for one in cells if one.state[0] == "finished"]
+    plan = table(folder / PLAN)
+    base, doubts = once([row for one in done for row in one.evaluations() if row["arm"] is None])
+    first, _ = once([row for one in done for row in one.probes() if row["arm"] is None])
+    return {
+        **settings(study),
+        "arms": [arm(study, name) for name in study.arms],
+        "cells": [one.row() for one in cells],
+        "evaluations": [*base, *(row for one in done for row in one.evaluations() if row["arm"] is not None)],
+        "probe": [*first, *(row for one in done for row in one.probes() if row["arm"] is not None)],
+        "training": [row for one in done for row in one.training()],
+        "work": [row for one in done for row in one.work()],
+        "fairness": plan.get("fairness", []),
+        "plan": plan,
+        "timings": [row for one in done for row in one.timings()],
+        "environment": {str(one.cell.folder): one.environment() for one in done},
+        "reproduce": reproduce(study),
+        "findings": [*doubts, *findings(done)],
+    }
+
+
+def settings(study: StudyFile) -> Row:
+    """What the study declares, and how its intervals are made."""
+    own, first = study.study, study.recipes[study.arms[0]].recipe.eval
+    return {
+        "name": study.name,
+        **{key: getattr(own, key) for key in ("control", "seeds", "match", "outcome")},
+        "domain": {"in": own.in_domain, "out": list(own.out_of_domain)},
+        "interval": {"level": first.interval, "draws": first.bootstrap, "seed": first.seed, "method": first.method},
+    }
+
+
+def arm(study: StudyFile, name: str) -> Row:
+    """An arm: its stages in order, and where its outcome stage starts."""
+    recipe = study.recipes[name].recipe
+    stages = [
+        {
+            "name": one,
+            "use": recipe.stage[one].use,
+            "kind": recipe.stage[one].kind,
+            "steps": getattr(recipe.stage[one].config, "steps", None),
+        }
+        for one in stage_order(recipe)
+    ]
+    return {"name": name, "stages": stages, "entry": study.entry(name), "declared": study.declared[name]}
+
+
+def once(rows: list[Row]) -> tuple[list[Row], list[str]]:
+    """The base, which every cell has, once for each suite; and a sentence where a cell has it otherwise."""
+    kept: dict[str, Row] = {}
+    other: dict[str, None] = {}
+    for row in rows:
+        if kept.setdefault(row["suite"], row)["metrics"] != row["metrics"]:
+            other[row["suite"]] = None
+    doubts = [f"The base has other scores on `{suite}` in some cells; those of the first are shown." for suite in other]
+    return list(kept.values()), doubts
+
+
+def findings(cells: list[Found]) -> Iterator[str]:
+    """What the runs found on the way, once each, with the runs that found it where not all did."""
+    found: dict[str, list[str]] = {}
+    for one in cells:
+        for text in one.report.get("findings", []):
+            found.setdefault(text, []).append(str(one.cell))
+    for text, runs in found.items():
+        yield text if len(runs) == len(cells) else f"{text} ({'; '.join(runs)})"
+
+
+def reproduce(study: StudyFile) -> list[str]:
+    """Commands, in the study's folder: the study, one cell, one contrast."""
+    own = study.study
+    other = next((one for one in study.arms if one != own.control), own.control)
+    sides = [
+        f"{name}=" + ",".join(f"{Cell(seed, name).folder}#{own.outcome}" for seed in own.seeds)
+        for name in dict.fromkeys((own.control, other))
+    ]
+    return [
+        f"warmrl run {MERGED} --out .",
+        f"warmrl run {MERGED} --out . --only arm={other},seed={own.seeds[0]}",
+        f"warmrl compare {' '.join(sides)} --control {own.control}",
+    ]
+
+
+def pinned(path: str, now: Mapping[str, Any]) -> bool:
+    """Whether the recipe leaves open what a run wrote down at this path."""
+    here: Any = now
+    for name in path.split("."):
+        here = here.get(name) if isinstance(here, Mapping) else None
+    return path.startswith(PINNED) and here is None
+
+
+def table(file: Path) -> Mapping[str, Any]:
+    """A file's table; empty where it isn't there, or isn't whole."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def lines(file: Path) -> Iterator[Row]:
+    """Every whole row of a journal."""
+    text = file.read_bytes() if file.exists() else b""
+    for line in text[: text.rfind(b"\n") + 1].splitlines():
+        yield json.loads(line)

@@ -42,6 +42,10 @@ LONGEST = 12_000
 """Letters of an answer that are kept."""
 
 Row = Mapping[str, Any]
+Key = tuple[str, str, int]
+"""An answer: how it was drawn, the problem's id, its index."""
+Cut = tuple[list[str], list[int]]
+"""A text in pieces, and the entropy of each in hundredths of a nat."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,13 @@ class Column:
     checkpoint: str
     run: Path
 
+    def samples(self, suite: str) -> Path:
+        """The file of its graded answers; not there where it was not evaluated."""
+        return self.run / "evaluations" / f"{self.checkpoint}.{suite}" / SAMPLES
+
     def rows(self, suite: str) -> dict[str, list[Row]]:
-        """Its graded answers by problem, the greedy one first; none where it was not evaluated."""
-        file = self.run / "evaluations" / f"{self.checkpoint}.{suite}" / SAMPLES
+        """Its graded answers by problem, the greedy one first."""
+        file = self.samples(suite)
         found: dict[str, list[Row]] = {}
         for row in read_rows(file) if file.exists() else ():
             found.setdefault(row["problem"], []).append(row)
@@ -148,6 +156,8 @@ class Writer:
 
     def of_suite(self, place: int, name: str) -> Iterator[list[Any]]:
         """The index's rows of one suite's problems, each put into a chunk."""
+        if not any(column.samples(name).exists() for column in self.columns):
+            return
         suite = self.opened(name)
         problems = {} if suite is None else suite.problems
         found = [self.answers(column, name, suite) for column in self.columns]
@@ -172,24 +182,26 @@ class Writer:
         """One column's answers to a suite by problem: its counts, and the shown ones as JSON."""
         found = column.rows(name)
         kept = {problem: [row for row in own if is_shown(row)] for problem, own in found.items()}
-        wanted: dict[str, set[tuple[str, int]]] = {}
-        for row in (row for own in kept.values() for row in own):
-            wanted.setdefault(row["sampling"], set()).add((row["problem"], row["index"]))
-        pieces, prompts = self.pieces(column) if wanted else None, suite.prompts if suite else None
-        known = {
-            (sampling, *cell): tokens
-            for sampling, cells in wanted.items()
-            if pieces is not None and sampling in column.stored
-            for cell, tokens in kept_tokens(column.stored[sampling], cells, prompts).items()
+        cut = self.cuts(column, [row for own in kept.values() for row in own], suite)
+        return {
+            problem: (counts(own), dumped(alike(kept[problem], [cut.get(key_of(row)) for row in kept[problem]])))
+            for problem, own in found.items()
         }
-        out = {}
-        for problem, own in found.items():
-            cuts = []
-            for row in kept[problem]:
-                tokens = known.get((row["sampling"], problem, row["index"]))
-                same = pieces is not None and tokens is not None and tokens.text == row["completion"]
-                cuts.append(pieces.cut(tokens) if same and pieces and tokens else None)
-            out[problem] = counts(own), dumped(alike(kept[problem], cuts))
+
+    def cuts(self, column: Column, rows: Sequence[Row], suite: Suite | None) -> dict[Key, Cut]:
+        """Answers in pieces, with their entropies; those of which the store has no tokens are left out."""
+        pieces, prompts = self.pieces(column), suite.prompts if suite else None
+        if pieces is None:
+            return {}
+        wanted: dict[str, dict[tuple[str, int], str]] = {}
+        for row in rows:
+            wanted.setdefault(row["sampling"], {})[row["problem"], row["index"]] = row["completion"]
+        out: dict[Key, Cut] = {}
+        for sampling, texts in wanted.items():
+            if sampling in column.stored:
+                for cell, tokens in kept_tokens(column.stored[sampling], set(texts), prompts).items():
+                    if tokens.text == texts[cell] and (cut := pieces.cut(tokens)):
+                        out[sampling, *cell] = cut
         return out
 
     def pieces(self, column: Column) -> Pieces | None:
@@ -200,6 +212,11 @@ class Writer:
         if key not in self._pieces:
             self._pieces[key] = pieces_of(model.path, model.revision, file.registry)
         return self._pieces[key]
+
+
+def key_of(row: Row) -> Key:
+    """What identifies an answer of one policy to one suite."""
+    return row["sampling"], row["problem"], row["index"]
 
 
 def is_shown(row: Row) -> bool:
@@ -218,7 +235,7 @@ def counts(rows: Sequence[Row]) -> list[int]:
     return [sum(sampled), len(sampled), sum(row["finish"] == "length" for row in rows), int(solved)]
 
 
-def alike(rows: Sequence[Row], cuts: Sequence[tuple[list[str], list[int]] | None]) -> list[dict[str, Any]]:
+def alike(rows: Sequence[Row], cuts: Sequence[Cut | None]) -> list[dict[str, Any]]:
     """Answers as the page has them; those that are the same to the token stand once, with all their numbers."""
     out: dict[str, dict[str, Any]] = {}
     for row, cut in zip(rows, cuts, strict=True):
@@ -229,7 +246,7 @@ def alike(rows: Sequence[Row], cuts: Sequence[tuple[list[str], list[int]] | None
     return list(out.values())
 
 
-def shortened(text: str, cut: tuple[list[str], list[int]] | None) -> dict[str, Any]:
+def shortened(text: str, cut: Cut | None) -> dict[str, Any]:
     """A text, in pieces with their entropies where they are known, and how many letters were left out."""
     if cut is None:
         return {"text": text[:LONGEST], "left": max(0, len(text) - LONGEST)}

@@ -35,7 +35,7 @@ class Pieces:
     """A model's tokenizer, as far as it is needed to cut a text where its tokens end."""
 
     tokenizer: Tokenizer
-    _alone: dict[int, str] = field(default_factory=dict)
+    _known: dict[tuple[int, ...], str] = field(default_factory=dict)
 
     def cut(self, kept: Kept) -> tuple[list[str], list[int]] | None:
         """The text in pieces, and each piece's entropy in hundredths of a nat; None where it cannot be told.
@@ -45,20 +45,29 @@ class Pieces:
         """
         if len(kept.ids) != len(kept.entropies) or not all(map(math.isfinite, kept.entropies)):
             return None
-        ids = [int(one) for one in kept.ids]
-        found = fitted(map(self.alone, ids), kept.text)
-        if found is None:
-            found = fitted(self.streamed(ids), kept.text)
-        return None if found is None else whole(found, [centinats(one) for one in kept.entropies])
+        for way in (self.alone, self.paired, self.streamed):
+            if (found := fitted(way(kept.ids), kept.text)) is not None:
+                return whole(found, [centinats(one) for one in kept.entropies])
+        return None
 
-    def alone(self, token: int) -> str:
-        """A token's text by itself: right for most tokenizers, and quick."""
-        if token not in self._alone:
-            self._alone[token] = self.tokenizer.decode([token], skip_special_tokens=False)
-        return self._alone[token]
+    def alone(self, ids: Sequence[int]) -> Iterator[str]:
+        """Each token's text by itself: right where a vocabulary has the spaces in its tokens, and quick."""
+        return (self.text(one) for one in ids)
+
+    def paired(self, ids: Sequence[int]) -> Iterator[str]:
+        """What each token adds to the one before it: right where spaces come from joining tokens."""
+        for place, one in enumerate(ids):
+            before = ids[max(0, place - 1) : place]
+            yield self.text(*before, one)[len(self.text(*before)) :]
+
+    def text(self, *ids: int) -> str:
+        """The text of a token or two."""
+        if ids not in self._known:
+            self._known[ids] = self.tokenizer.decode(list(ids), skip_special_tokens=False)
+        return self._known[ids]
 
     def streamed(self, ids: Iterable[int]) -> Iterator[str]:
-        """What each token adds to the text of those before it; nothing while a letter is not complete."""
+        """What each token adds to all before it, nothing while a letter is not complete: always right, and slow."""
         from tokenizers.decoders import DecodeStream
 
         stream = DecodeStream(skip_special_tokens=False)

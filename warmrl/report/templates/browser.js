@@ -76,7 +76,7 @@
     const wanted = chosen();
     left = index.problems.filter((problem) => matches(problem, wanted));
     count.textContent = `${left.length} of ${index.problems.length} problems` +
-      (left.length ? "" : ": no run chosen has one with that status; loosen a filter");
+      (left.length || !index.problems.length ? "" : ": no run chosen has one of that status; loosen a filter");
     picker.replaceChildren(...left.map((problem, place) => {
       const option = make("option", "", `${place + 1} of ${left.length}: ${problem.id} ${problem.opening}`);
       option.value = String(place);
@@ -87,13 +87,14 @@
     show(Math.max(place, 0));
   };
 
+  const linked = () => location.hash.startsWith("#samples?");
   const remember = () => {
     const wanted = new URLSearchParams(Object.entries(chosen()).filter(([, value]) => value));
     if (current) wanted.set("problem", named(current));
     history.replaceState(null, "", `#samples?${wanted}`);
   };
   const recall = () => {
-    const wanted = new URLSearchParams(location.hash.startsWith("#samples?") ? location.hash.slice(9) : "");
+    const wanted = new URLSearchParams(linked() ? location.hash.slice(9) : "");
     for (const name of FIELDS) {
       const field = form.elements[name], value = wanted.get(name) ?? "";
       field.value = value;
@@ -110,6 +111,7 @@
     section.querySelector("[data-step='-1']").disabled = place === 0;
     section.querySelector("[data-step='1']").disabled = place === left.length - 1;
     const problem = current, wanted = chosen();
+    article.setAttribute("aria-label", `Problem ${place + 1} of ${left.length}, ${problem.id}`);
     article.setAttribute("aria-busy", "true");
     chunk(problem.chunk).then((found) => {
       if (current !== problem) return;
@@ -129,6 +131,7 @@
     all.setAttribute("aria-label", "Answers of each arm");
     if (!wanted.point || wanted.point === "base") all.append(policy(problem, whole, "Base", [["base", 0]], null));
     if (wanted.point !== "base") all.append(...arms(wanted).map((arm) => ofArm(problem, whole, wanted, arm)));
+    all.style.setProperty("--columns", all.children.length);
     return [question(problem, whole, found.images), all];
   };
 
@@ -221,7 +224,7 @@
   // Reading a token's number: under the pointer, or moved to with the arrows
   const read = (token) => {
     const text = token.parentElement;
-    text.querySelector(".at")?.classList.remove("at");
+    article.querySelector(".at")?.classList.remove("at");
     token.classList.add("at");
     token.title = nats(token.dataset.entropy);
     const piece = token.classList.contains("end") ? "end of answer" : `“${token.textContent.trim() || "space"}”`;
@@ -230,9 +233,9 @@
   article.addEventListener("pointerover", (event) => {
     if (event.target.dataset?.entropy) read(event.target);
   });
-  article.addEventListener("focusout", (event) => {
-    for (const one of event.target.querySelectorAll?.(".at") ?? []) one.classList.remove("at");
-  });
+  for (const leave of ["pointerout", "focusout"]) {
+    article.addEventListener(leave, () => article.querySelector(".at")?.classList.remove("at"));
+  }
   const step = (by) => {
     const place = left.indexOf(current) + by;
     if (place < 0 || place >= left.length) return;
@@ -262,7 +265,7 @@
   form.addEventListener("input", () => { filter(current && named(current)); remember(); });
   form.addEventListener("reset", () => setTimeout(() => { filter(current && named(current)); remember(); }));
   form.addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("hashchange", () => { if (index) filter(recall()); });
+  addEventListener("hashchange", () => { if (index && linked()) filter(recall()); });
 
   window.warmrlBrowser = {
     index: (found) => {
@@ -279,7 +282,7 @@
       section.querySelector(".samples-scale").append(...steps);
       form.hidden = false;
       filter(recall());
-      if (location.hash.startsWith("#samples?")) section.scrollIntoView();
+      if (linked()) section.scrollIntoView();
     },
     chunk: (number, found) => chunks.get(number)?.resolve(found),
   };

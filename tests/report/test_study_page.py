@@ -38,7 +38,9 @@ def made() -> dict[str, Any]:
     report = build(Simulation(**SMALL, failed=[("none", 2)]).known())
     again = {"path": "stage.warm.data", "arms": {"sft": "warmup", "opd": None, "none": "warmup"}}
     report["fairness"] += [{**again, "status": "unexplained", "reason": None}]
-    report["regime"]["flags"] = [{"sentence": "opd, seed 1: entropy fell to 3 % of the base's.", "arm": "opd"}]
+    report["regime"]["flags"] = [
+        {"sentence": "opd, seed 1: entropy fell to 3 % of the base's.", "arm": "opd", "seed": 1}
+    ]
     return report
 
 

@@ -12,7 +12,7 @@ from warmrl.report.study_costs import COUNTED, budget_figure, budget_table, larg
 from warmrl.report.study_looks import key
 from warmrl.report.study_outcomes import POINTS, headline_unit, outcome_figures
 from warmrl.report.study_trajectories import regime_unit, trajectory_figures
-from warmrl.report.words import DASH, UNITS, change, number, probability, quantity, span
+from warmrl.report.words import DASH, UNITS, change, number, probability, quantity, sentence_case, span
 
 Table = dict[str, Any]
 
@@ -36,6 +36,7 @@ def studied(report: Mapping[str, Any]) -> Table:
         "method_groups": groups(report, report["methods"]["contrasts"]),
         "checkpoint_groups": groups(report, report["checkpoints"]["contrasts"]),
         "trajectory": trajectory(report),
+        "flags": flags(report),
         "separation": separation(report),
         "training_ends": training_ends(report),
         "curves": curves(report),
@@ -118,15 +119,17 @@ def standing_table(
 
 
 def endpoint(row: Mapping[str, Any] | None) -> Table | None:
-    """A value and its interval as a cell; under too few seeds the cell says how many there were."""
+    """A value as a cell; below it its interval, or, of too few seeds, what there is: values by seed, one's interval."""
     if row is None or row["value"] is None:
         return None
+    unit, runs = row["unit"], row.get("by_seed") or []
+    if row["low"] is None and len(runs) == 1:
+        row = {**row, **{side: runs[0][side] for side in ("low", "high")}}
     if row["low"] is None:
-        count = row["seeds"] or 0
-        small = f"{count} seed{'s' if count != 1 else ''}" if row["arm"] else ""
+        small = f"seeds {', '.join(number(run['value'], unit) for run in runs)}" if runs else ""
     else:
-        small = span(row["low"], row["high"], row["unit"])
-    return {"value": number(row["value"], row["unit"]), "small": small}
+        small = span(row["low"], row["high"], unit)
+    return {"value": number(row["value"], unit), "small": small}
 
 
 def seeds_of(report: Mapping[str, Any], arm: str) -> list[Any]:
@@ -141,7 +144,7 @@ def seeds_row(at: Mapping[Any, Mapping[str, Any]], arm: str, metrics: Sequence[M
         for point in POINTS:
             row = at.get((arm, point, metric["name"]))
             own = next((one for one in row["by_seed"] if one["seed"] == seed), None) if row else None
-            cells.append(own and endpoint({**own, "unit": metric["unit"], "arm": arm, "seeds": 1}))
+            cells.append(own and endpoint({**own, "unit": metric["unit"]}))
     return {"arm": arm, "small": f"seed {seed}", "cells": cells}
 
 
@@ -193,6 +196,21 @@ def trajectory(report: Mapping[str, Any]) -> Table:
     return {"unit": UNITS[unit], "rows": rows}
 
 
+def begun(report: Mapping[str, Any], text: str) -> str:
+    """A sentence with a capital first, unless it begins with the name of an arm."""
+    return text if any(text.startswith(arm["name"]) for arm in report["arms"]) else sentence_case(text)
+
+
+def flags(report: Mapping[str, Any]) -> Table:
+    """What was flagged of single runs, and how many runs that are of all that finished."""
+    found = report["regime"].get("flags", ())
+    return {
+        "sentences": [begun(report, one["sentence"]) for one in found],
+        "runs": len({(one["arm"], one["seed"]) for one in found}),
+        "of": sum(len(arm["seeds"]) for arm in report["arms"]),
+    }
+
+
 def two(interval: Mapping[str, Any] | None, unit: str) -> str:
     """An interval that may be missing."""
     return span(interval["low"], interval["high"], unit) if interval else DASH
@@ -204,7 +222,7 @@ def separation(report: Mapping[str, Any]) -> list[Table]:
     return [
         {
             "pair": f"{one['to']} \N{MINUS SIGN} {one['from']}",
-            "sentence": one["sentence"],
+            "sentence": begun(report, one["sentence"]),
             "rows": [
                 {
                     "name": row["step"],

@@ -45,7 +45,7 @@ def regime_figure(report: Mapping[str, Any]) -> Figure:
             flat = [base, base]
             lines.insert(0, line(looks[None], [0, last], flat, unit, ["base"] * 2, mode="lines"))
             bounds += heights(flat, unit)
-        layout = {"xaxis": {"title": {"text": "share of its steps, %" if part == "warm" else "step"}}}
+        layout: Figure = {"xaxis": {"title": {"text": "share of its steps, %" if part == "warm" else "step"}}}
         layout["xaxis"] |= {"range": [-0.03 * last, 1.03 * last]}
         panels.append(panel(f"figure-entropy-{part}", title, [one for one in data + lines if one], layout))
     for one in panels:

@@ -20,7 +20,8 @@ def share(found: figure.Rates) -> float:
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_the_truth_is_covered(seeds: int) -> None:
     found = figure.covered(replace(PLANTED, seeds=range(seeds)), 60)
-    assert 0.92 <= share({name: each for name, each in found.items() if not name.startswith("mean")}) <= 0.99
+    for kind in ("contrast", "change", "mean"):
+        assert 0.92 <= share({name: each for name, each in found.items() if name.startswith(kind)}) <= 0.98
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from warmrl.stats.crossed import Crossed, method_change, method_contrast
+from warmrl.stats.crossed import Crossed, method_change, method_contrast, share_limits
 from warmrl.stats.separation import FEWEST_ARMS, clustered_rho, in_order, last_apart
 
 
@@ -72,6 +72,13 @@ def test_a_change_is_paired_by_run() -> None:
     assert paired.resolved and not apart.resolved
     with pytest.raises(ValueError, match="same runs"):
         method_change(before, after[:4])
+
+
+def test_limits_of_a_share_stay_between_none_and_all() -> None:
+    low, high = share_limits(0.97, 0.93, 1.01)
+    assert 0 < low < 0.93 and 0.97 < high < 1
+    assert share_limits(0.5, 0.499, 0.501) == pytest.approx((0.499, 0.501), abs=1e-6)
+    assert share_limits(1.0, 1.0, 1.0) == (1.0, 1.0)
 
 
 def test_changes_cover_the_truth() -> None:

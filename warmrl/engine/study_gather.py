@@ -56,8 +56,10 @@ class Found:
     def changed(self) -> list[str]:
         """Settings in which the recipe that ran differs from the study's."""
         ran = table(self.path / RESOLVED)
+        if not ran:
+            return []
         now = json.loads(json.dumps(self.study.recipe(self.cell).resolved()))
-        found = differences(dict(ran), now) if ran else []
+        found = differences(dict(ran), now)
         return sorted(one for one in found if one.partition(".")[0] not in NO_PART and not pinned(one, now))
 
     def row(self) -> Row:
@@ -117,7 +119,8 @@ class Found:
         for stage in self.report["stages"]:
             if stage["name"] not in timed:
                 sums[stage["name"], "all"] = stage["seconds"]
-        for (stage, phase), seconds in sums.items():
+        order = [stage["name"] for stage in self.report["stages"]]
+        for (stage, phase), seconds in sorted(sums.items(), key=lambda one: order.index(one[0][0])):
             yield {**self.about, "stage": stage, "phase": phase, "seconds": seconds}
 
     def environment(self) -> Row:
@@ -143,12 +146,19 @@ def gather(study: StudyFile, folder: Path) -> Row:
         "training": [row for one in done for row in one.training()],
         "work": [row for one in done for row in one.work()],
         "fairness": plan.get("fairness", []),
-        "plan": plan,
+        "estimates": estimates(folder) if plan else [],
         "timings": [row for one in done for row in one.timings()],
         "environment": {str(one.cell.folder): one.environment() for one in done},
         "reproduce": reproduce(study),
         "findings": [*doubts, *findings(done)],
     }
+
+
+def estimates(folder: Path) -> list[Row]:
+    """What the plan estimated beside what happened."""
+    from warmrl.engine.study_plan import estimates_beside
+
+    return estimates_beside(folder)
 
 
 def settings(study: StudyFile) -> Row:

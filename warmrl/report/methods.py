@@ -13,7 +13,7 @@ from typing import Any
 from warmrl.report.scores import Evaluation, Suite, Table, suites
 from warmrl.report.verdicts import standings
 from warmrl.stats.contrasts import holm
-from warmrl.stats.crossed import FEWEST_SEEDS, Crossed, method_contrast, method_mean
+from warmrl.stats.crossed import FEWEST_SEEDS, Crossed, method_contrast, method_mean, share_limits
 
 Scores = tuple[list[Any], list[Any]]
 
@@ -74,7 +74,7 @@ def endpoints(suite: Suite, metric: str, tables: Mapping[str, Scores], alike: Ma
         found = method_mean(*scores, **alike)
         low, high = found.low, found.high
         if suite.metrics[metric]["unit"] == "share" and low is not None and high is not None:
-            low, high = max(0.0, low), min(1.0, high)
+            low, high = share_limits(found.second or 0.0, low, high)
         row = {"arm": arm, **suite.about(metric), "value": found.second, "low": low, "high": high}
         keys = ("standard_error", "freedom", "seeds", "n", "missing", "degenerate")
         yield row | {key: getattr(found, key) for key in keys}

@@ -65,33 +65,39 @@ def total(values: Sequence[Any]) -> Any:
 def matched(known: Mapping[str, Any], rows: Sequence[Table]) -> list[Table]:
     """Each arm's mean amount of the matched budget in its warm start, and its ratio to the control's."""
     finished = {(cell["arm"], cell["seed"]) for cell in known["cells"] if cell["state"] == "finished"}
-    column, amounts = COUNTED[known["match"]], {}
+    column = COUNTED[known["match"]]
+    amounts: dict[str, Any] = {}
     for arm in known["arms"]:
         own = [row for row in rows if row["arm"] == arm["name"] and (row["arm"], row["seed"]) in finished]
         if own:
             warm = [row[column] for row in own if row["part"] == "warm"]
             amounts[arm["name"]] = None if None in warm else fmean(warm) if warm else 0.0
-    reasons = {arm["name"]: arm.get("declared", {}).get("match") for arm in known["arms"]}
-    control = amounts.get(known["control"])
+    control = (
+        known["control"] if amounts.get(known["control"]) else next((a for a, one in amounts.items() if one), None)
+    )
+    accepted = any(row["path"] == "match" and row["status"] == "accepted" for row in known["fairness"])
     out = []
-    for arm, amount in amounts.items():
-        ratio = amount / control if amount is not None and control else None
-        status = verdict(arm == known["control"], amount, ratio, reasons[arm])
-        out.append({"arm": arm, "amount": amount, "ratio": ratio, "status": status, "reason": reasons[arm]})
+    for arm in known["arms"]:
+        if arm["name"] in amounts:
+            amount, reason = amounts[arm["name"]], arm.get("declared", {}).get("match")
+            ratio = amount / amounts[control] if amount is not None and control else None
+            found = {"amount": amount, "ratio": ratio, "reason": reason}
+            status = verdict(arm["name"] == known["control"], amount, ratio)
+            if status == "not matched" and (reason or accepted):
+                status = "declared" if reason else "accepted"
+            out.append({"arm": arm["name"], **found, "status": status})
     return out
 
 
-def verdict(control: bool, amount: float | None, ratio: float | None, reason: str | None) -> str:
-    """How an arm's warm start compares with the control's."""
+def verdict(control: bool, amount: float | None, ratio: float | None) -> str:
+    """How an arm's warm start compares with the control's (with the first's, where the control has none)."""
     if amount is None:
         return "not counted"
-    if control:
-        return "control"
     if amount == 0:
         return "no warm start"
-    if ratio is not None and abs(ratio - 1) <= CLOSE:
-        return "matched"
-    return "declared" if reason else "not matched"
+    if control:
+        return "control"
+    return "matched" if ratio is not None and abs(ratio - 1) <= CLOSE else "not matched"
 
 
 def training(known: Mapping[str, Any]) -> Iterator[Table]:
@@ -116,8 +122,10 @@ def average(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 def timings(known: Mapping[str, Any]) -> Table:
     """The one part with clocks: seconds by phase, and what was estimated beside what was measured."""
-    estimates = [{"measured": None, **one} for one in (known.get("plan") or {}).get("estimates", [])]
-    return {"rows": [dict(row) for row in known["timings"]], "estimates": estimates}
+    return {
+        key: [dict(row) for row in rows]
+        for key, rows in (("rows", known["timings"]), ("estimates", known["estimates"]))
+    }
 
 
 def environments(found: Mapping[str, Mapping[str, Any]]) -> Table:

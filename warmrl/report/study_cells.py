@@ -86,6 +86,6 @@ def alone(seeds: int) -> str:
     return {1: "one run: no between-run interval", 2: "two runs: no between-run interval"}.get(seeds, "")
 
 
-def rows_of(rows: Sequence[Table], **wanted: Any) -> list[Table]:
+def rows_of(rows: Sequence[Mapping[str, Any]], **wanted: Any) -> list[Table]:
     """The rows that have these values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return [dict(row) for row in rows if all(row[key] == value for key, value in wanted.items())]

@@ -7,6 +7,7 @@ from typing import Any
 
 from warmrl.report.comparison_tables import RULES
 from warmrl.report.markdown import cell, contrasts, fenced, method, plain, table
+from warmrl.report.study_answers import sentence
 from warmrl.report.study_cells import POINTS, alone, rows_of
 from warmrl.report.study_methods import CHANGE
 from warmrl.report.words import DASH, change, duration, number, probability, quantity, span
@@ -62,7 +63,7 @@ def of_suite(report: Report, suite: Mapping[str, Any]) -> Iterator[str]:
     yield from ["", f"## {plain(suite['name'])}: {where}{suite['problems']} problems", ""]
     rows = rows_of(report["endpoints"], suite=suite["name"])
     if report["note"]:
-        yield from [f"{plain(report['note'])}.", ""]
+        yield from [plain(sentence(report["note"])), ""]
     yield from endpoints(rows)
     for point in (*POINTS, CHANGE):
         claimed = rows_of(report["methods"]["contrasts"], suite=suite["name"], point=point)
@@ -125,7 +126,7 @@ def regime(report: Report) -> Iterator[str]:
     found = report["regime"]
     yield from ["", f"## {plain(found['metric'].capitalize())} along both stages", ""]
     for note in found["notes"]:
-        yield from [f"{plain(note)}.", ""]
+        yield from [f"{plain(sentence(note))}", ""]
     if found["curves"]:
         unit = found["unit"]
         yield from [f"Probe: {found['problems']} problems of {plain(found['suite'])}. {found['rule']}", ""]
@@ -155,7 +156,9 @@ def regime(report: Report) -> Iterator[str]:
                 for row in one["rows"]
             ]
             yield from ["", *table(["step", "difference", "interval", "adjusted p", "in words"], body)]
-    yield from ["", *(f"- {plain(one['sentence'])}" for one in found["flags"]), "", plain(found["gain"]["sentence"])]
+    if found["flags"]:
+        yield from ["", *(f"- {plain(one['sentence'])}" for one in found["flags"])]
+    yield from ["", plain(found["gain"]["sentence"])]
 
 
 def transfer(report: Report) -> list[str]:

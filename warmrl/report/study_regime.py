@@ -47,7 +47,7 @@ class Regime:
 
     def table(self, gains: Mapping[tuple[str, int], float]) -> Table:
         """The whole block; `gains` are those of each run from RL entry to the end."""
-        notes = [] if self.points else ["The recipe has no `[probe]`, so nothing was measured along the way."]
+        notes = [] if self.points else ["the recipe has no `[probe]`: nothing was measured along the way"]
         notes += self.cells.remarks() if self.points else []
         return {
             "suite": self.first["suite"] if self.first else None,
@@ -214,12 +214,13 @@ class Regime:
         by_run: dict[tuple[str, int, str], list[tuple[Evaluation, Any]]] = {}
         order = [name for arm in self.cells.arms for name in labels if name in runs and runs[name]["arm"] == arm]
         for name in sorted(order, key=lambda name: self.place(runs[name])):
-            if kind := found[BASE, name].flag():
+            kind = found[BASE, name].flag()
+            if kind is not None:
                 by_run.setdefault((runs[name]["arm"], runs[name]["seed"], kind), []).append(
                     (runs[name], found[BASE, name])
                 )
-        for (arm, seed, kind), flagged in sorted(by_run.items(), key=lambda item: self.cells.arms.index(item[0][0])):
-            yield {"arm": arm, "seed": seed, "kind": kind, **self.flag(kind, flagged)}
+        for (arm, seed, what), flagged in sorted(by_run.items(), key=lambda item: self.cells.arms.index(item[0][0])):
+            yield {"arm": arm, "seed": seed, "kind": what, **self.flag(what, flagged)}
 
     def place(self, one: Evaluation) -> tuple[int, int]:
         """Where a point is on its arm's way."""

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from scipy.special import stdtrit
+from scipy.special import expit, stdtrit
 
 from warmrl.stats.contrasts import NOT_RESOLVABLE, POWER, stands
 from warmrl.stats.intervals import numbered, places
@@ -158,6 +158,18 @@ def method_change(
         return Crossed(None, None, None, None, None, None, None, None, None, (len(one),), 0, missing, True)
     found = judged([np.zeros_like(one), two - one], missing, level)
     return replace(found, first=float(one.mean()), second=float(two.mean()))
+
+
+def share_limits(value: float, low: float, high: float) -> tuple[float, float]:
+    """Limits of a share that stay between none and all: the same reach on the scale of log-odds.
+
+    Near all or none the error is skewed: of pass@16 near 0.97 on 200 problems `value` plus and minus its reach covered
+    91 % at nominal 95 %, these 94 to 96 % (`bench/study_coverage.py`). Of none or all as they are, cut off.
+    """
+    if not 0 < value < 1:
+        return max(0.0, low), min(1.0, high)
+    centre, reach = math.log(value / (1 - value)), (high - low) / 2 / (value * (1 - value))
+    return float(expit(centre - reach)), float(expit(centre + reach))
 
 
 def judged(arms: Sequence[Array], missing: int, level: float) -> Crossed:

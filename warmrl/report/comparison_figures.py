@@ -103,7 +103,7 @@ def differences(contrasts: Sequence[Row], suite: str, over: str) -> Figure:
     first = "unit" if alone else "metric"
     rows = [row for row in rows if row[first] == rows[0][first]]
     names = [row["metric"] if alone else f"{row['from']} → {row['to']}" for row in rows]
-    ticks = [row["metric"] if alone else f"{short(row['from'])} → {short(row['to'])}" for row in rows]
+    ticks = [text(row["metric"]) if alone else f"{short(row['from'])} → {short(row['to'])}" for row in rows]
     title = f"{rows[0]['from']} → {rows[0]['to']}" if alone else rows[0]["metric"]
     caption = (
         f"Second minus first, with intervals {over}. The band is what this size can't resolve: told apart is a "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from warmrl.report.comparison_figures import comparison_figures
 from warmrl.report.comparison_tables import RULES, TESTS, claims, family, few, method_suites, standings, target_suites
 from warmrl.report.figures import figures
 from warmrl.report.handoff import handoff_tables
+from warmrl.report.study_page import studied
 from warmrl.report.tables import TOOK, blocks, by_suite, grading, metric_grid, missing, overlapping, spent
 
 CLAIM = "Checkpoint claim: intervals over problems."
@@ -46,6 +47,7 @@ def environment() -> Environment:
         verdict=words.verdict,
         good=words.good,
         tight=tight,
+        sentence=words.sentence_case,
         coded=coded,
         pretty=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     )
@@ -53,31 +55,38 @@ def environment() -> Environment:
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """The whole page, of a run or of a comparison."""
-    template, content = ("comparison", compared) if report["kind"] == "comparison" else ("report", trained)
+    """The whole page, of a run, of a comparison or of a study."""
+    template, content = PAGES[report["kind"]]
     return (
         environment()
         .get_template(f"{template}.html.j2")
         .render(
             report=report,
             level=words.percent(report["interval"]["level"]),
-            claim=CLAIM,
             rules=RULES,
             tests=TESTS,
-            graded=grading(report),
-            overlapping=overlapping(report),
-            blocks=blocks(report),
-            missing=missing(report),
             plotly=Markup(get_plotlyjs()),  # noqa: S704 - plotly's own script, not text from a run
             **content(report),
         )
     )
 
 
+def evaluated(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the pages of runs and comparisons show of their evaluations."""
+    return {
+        "claim": CLAIM,
+        "graded": grading(report),
+        "overlapping": overlapping(report),
+        "blocks": blocks(report),
+        "missing": missing(report),
+    }
+
+
 def trained(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the page of a run shows beside its numbers."""
     suites = [{**suite, "grid": metric_grid(suite, report["roles"])} for suite in by_suite(report)]
     return {
+        **evaluated(report),
         "suites": suites,
         "handoffs": handoff_tables(report),
         "along": along(report),
@@ -90,6 +99,7 @@ def trained(report: Mapping[str, Any]) -> dict[str, Any]:
 def compared(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the page of a comparison shows beside its numbers."""
     return {
+        **evaluated(report),
         "suites": target_suites(report),
         "methods": method_suites(report),
         "standings": standings(report),
@@ -98,6 +108,13 @@ def compared(report: Mapping[str, Any]) -> dict[str, Any]:
         "family": family(report),
         "figures": comparison_figures(report),
     }
+
+
+PAGES: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
+    "run": ("report", trained),
+    "comparison": ("comparison", compared),
+    "study": ("study", studied),
+}
 
 
 def tight(text: str) -> str:

@@ -170,6 +170,11 @@ def limit(row: Row) -> str:
     return f"; {size} resolve about {reach}"
 
 
+def sentence_case(text: str) -> str:
+    """The same text as a sentence begins; names keep their own case elsewhere."""
+    return text[:1].upper() + text[1:]
+
+
 def seeds(row: Row) -> str:
     """How many runs a claim about methods rests on."""
     first, second = row["seeds"]

@@ -1,6 +1,10 @@
 "use strict";
 (() => {
-  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const blocks = document.querySelectorAll('script[type="application/json"][id^="figures"]');
+  const figures = [...blocks].flatMap((block) => JSON.parse(block.textContent));
+  const spots = new Map(figures.map((figure) => [document.getElementById(figure.id), figure]));
+  const waiting = new Set(spots.keys());
+  const hidden = new Set();
   const root = document.documentElement;
 
   // Figures name their colours as CSS variables; plotly wants the colours themselves.
@@ -25,7 +29,7 @@
   const layout = (own, width) => ({
     ...own,
     ...(width ? { width } : { autosize: true }),
-    xaxis: axis({ showgrid: false, ...own.xaxis }),
+    xaxis: axis({ showgrid: false, zeroline: own.yaxis.tickvals !== undefined, ...own.xaxis }),
     yaxis: axis(own.yaxis),
     margin: { l: 48, r: 12, t: 12, b: 40 },
     legend: { orientation: "h", x: 0, y: -0.24, yanchor: "top", font: { size: 13 }, ...own.legend },
@@ -34,18 +38,55 @@
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false,
   });
 
-  const draw = (width) => {
-    const style = getComputedStyle(root);
-    for (const figure of figures) {
-      const spot = document.getElementById(figure.id);
-      Plotly.react(spot, painted(figure.data, style), painted(layout(figure.layout, width), style),
-        { responsive: true, displayModeBar: false });
-    }
+  // What stands side by side shares the width of the paper.
+  const drawOne = (spot, style, width) => {
+    const figure = spots.get(spot);
+    const across = figure.across || 1;
+    const data = figure.data.filter((trace) => !hidden.has(trace.legendgroup));
+    waiting.delete(spot);
+    Plotly.react(spot, painted(data, style), painted(layout(figure.layout, width && width / across - 12 * (across - 1)), style),
+      { responsive: true, displayModeBar: false });
   };
 
-  draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
+  // Where plotly waits as text, the first figure runs it.
+  const ready = () => {
+    if (window.Plotly) return;
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  };
+
+  const draw = (some, width) => {
+    ready();
+    const style = getComputedStyle(root);
+    for (const spot of some) drawOne(spot, style, width);
+  };
+  const drawn = () => [...spots.keys()].filter((spot) => !waiting.has(spot));
+
+  // What is near the window is drawn at once; the rest once the page is open, one by one while nothing else is to do.
+  const near = new IntersectionObserver((entries) => {
+    const found = entries.filter((entry) => entry.isIntersecting && waiting.has(entry.target));
+    if (found.length) draw(found.map((entry) => entry.target));
+  }, { rootMargin: "50%" });
+  for (const spot of waiting) near.observe(spot);
+  const idle = window.requestIdleCallback || ((then) => setTimeout(then, 20));
+  const rest = () => {
+    const [next] = waiting;
+    if (!next) return near.disconnect();
+    draw([next]);
+    idle(rest);
+  };
+  addEventListener("load", () => idle(rest));
+
+  for (const box of document.querySelectorAll(".key input")) {
+    box.addEventListener("change", () => {
+      if (box.checked) hidden.delete(box.value); else hidden.add(box.value);
+      draw(drawn());
+    });
+  }
+
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(drawn()));
   // Paper is light, and as wide as a page.
-  addEventListener("beforeprint", () => { root.dataset.theme = "light"; draw(680); });
-  addEventListener("afterprint", () => { delete root.dataset.theme; draw(); });
+  addEventListener("beforeprint", () => { root.dataset.theme = "light"; draw(spots.keys(), 680); });
+  addEventListener("afterprint", () => { delete root.dataset.theme; draw(spots.keys()); });
 })();

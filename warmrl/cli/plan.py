@@ -119,7 +119,8 @@ def look(file: RecipeFile, device: str | None, *, measure: bool | None = False) 
 
     entries = Entries(file, home() / "store")
     resources = Resources(entries, machine(device, file.recipe.launch.processes))
-    return preview(entries) | {"resources": with_speeds(resources, resources_report(resources), measure)}
+    report = with_speeds(resources, resources_report(resources), measure)
+    return preview(entries) | {"resources": report}
 
 
 def show(found: dict[str, Any]) -> None:

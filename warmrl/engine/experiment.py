@@ -26,6 +26,7 @@ from warmrl.engine.launch import is_first, launched
 from warmrl.engine.probes import table_of
 from warmrl.engine.progress import Progress
 from warmrl.engine.run_folder import RunFolder, versions
+from warmrl.engine.run_place import known_run
 from warmrl.engine.samples import DESCRIPTION, Draws, incomplete
 from warmrl.engine.storage import storing, write_json
 from warmrl.engine.suites import Suite
@@ -82,7 +83,7 @@ class Experiment:
         try:
             return self.whole(self.run_all)
         finally:
-            if is_first():
+            if is_first() and known_run(self.folder.path):  # not of one that was refused before it began
                 keep_usage(self.folder.path, before)
 
     def only(self, checkpoint: str) -> None:

@@ -17,7 +17,7 @@ from warmrl.report.methods import table
 from warmrl.report.scores import Evaluation, Suite, Table
 from warmrl.report.study_cells import BASE, Cells
 from warmrl.report.words import difference, number, quantity, span
-from warmrl.stats.crossed import FEWEST_SEEDS, method_contrast, pseudovalues
+from warmrl.stats.crossed import FEWEST_SEEDS, Crossed, method_contrast, pseudovalues
 from warmrl.stats.intervals import numbered, t_limits
 from warmrl.stats.regime import relatives
 from warmrl.stats.resampling import Array
@@ -150,22 +150,11 @@ class Regime:
         """One arm against the control."""
         own, control = self.along(arm), self.cells.control
         about: Table = {"from": control, "to": arm}
-        steps = [step for step in own if step in theirs]
-        if min((min(len(own[step]), len(theirs[step])) for step in steps), default=0) < FEWEST_SEEDS:
+        steps = [step for step in own if min(len(own[step]), len(theirs.get(step, ()))) >= FEWEST_SEEDS]
+        if not steps:
             rule = f"a claim about methods takes {FEWEST_SEEDS} seeds or more of each arm"
             return about | {"rows": [], "ends": None, "sentence": f"{arm} against {control}: {rule}."}
-        found = []
-        for step in steps:
-            sides = {
-                f"{side} {seed}": runs[step][seed] for side, runs in enumerate((theirs, own)) for seed in runs[step]
-            }
-            suite, labels = self.suite(sides)
-            cut = len(theirs[step])
-            first, second = table(suite, self.metric, labels[:cut]), table(suite, self.metric, labels[cut:])
-            if first is None or second is None:
-                continue
-            alike = {"ids": suite.problems, "clusters": suite.clusters(self.metric), "level": self.settings["level"]}
-            found.append(method_contrast(first[0], second[0], first[1], second[1], **alike))
+        found = [self.contrast(theirs[step], own[step]) for step in steps]
         judged = in_order(found, arms, self.settings["level"])
         keys = ("difference", "low", "high", "p", "mde", "adjusted", "resolved")
         rows = [
@@ -173,6 +162,15 @@ class Regime:
         ]
         ends = last_apart(steps, judged)
         return about | {"rows": rows, "ends": ends, "sentence": self.sentence(arm, rows)}
+
+    def contrast(self, theirs: Mapping[int, Evaluation], own: Mapping[int, Evaluation]) -> Crossed:
+        """An arm's runs against the control's at one step."""
+        runs = {f"{side} {seed}": one for side, of in enumerate((theirs, own)) for seed, one in of.items()}
+        suite, labels = self.suite(runs)
+        sides = [table(suite, self.metric, part) for part in (labels[: len(theirs)], labels[len(theirs) :])]
+        alike = {"ids": suite.problems, "clusters": suite.clusters(self.metric), "level": self.settings["level"]}
+        (first, first_weights), (second, second_weights) = (side for side in sides if side)
+        return method_contrast(first, second, first_weights, second_weights, **alike)
 
     def sentence(self, arm: str, rows: Sequence[Table]) -> str:
         """Until when an arm is told apart from the control."""

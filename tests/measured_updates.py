@@ -18,6 +18,7 @@ from warmrl.engine.processes import Processes
 from warmrl.engine.recompute import Recompute
 from warmrl.engine.trainable import add_adapters, freeze_but
 from warmrl.engine.training import one_update
+from warmrl.engine.work import Tally
 from warmrl.packed.head import TokenLoss
 from warmrl.packed.plan import Answer, EncodedGroup, Prompt
 from warmrl.packed.policy import PackedPolicy
@@ -125,7 +126,9 @@ class Measured:
             train=list(case.train), lora=LoRATable(rank=case.rank) if case.rank else None, token_budget=case.budget,
             gradient_checkpointing="on" if case.recompute else "off",
         )  # fmt: skip
-        self.policy = SimpleNamespace(model=model, packed=PackedPolicy(model), device=torch.device("cpu"), use=self.use)
+        self.policy = SimpleNamespace(
+            model=model, packed=PackedPolicy(model), device=torch.device("cpu"), use=self.use, counter=None
+        )
         self.policy.encode_group = lambda group: group.encoded
         if case.rank:
             add_adapters(self.policy, case.train, self.config.lora, 0, "base")  # type: ignore[arg-type]
@@ -138,6 +141,7 @@ class Measured:
             processes=processes,
             recompute=Recompute(self.policy, self.config.gradient_checkpointing),
             agreement=SimpleNamespace(add=lambda _row, _logprob: None),
+            work=Tally(),
         )
         self.method = SimpleNamespace(
             config=self.config, loss=lambda _row: TokenLoss(lambda logprob, _entropy, _rows: -logprob.sum()),

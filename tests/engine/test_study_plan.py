@@ -59,10 +59,14 @@ def test_what_cells_share_is_made_once(file: Path, tmp_path: Path) -> None:
     assert of(first, "stages", "runs") == ["warm", "rl"] == of(third, "stages", "runs")
     bases = [one for one in of(first, "evaluations", "runs") if one[0] == "base"]
     assert bases
-    assert all(of(one, "evaluations", "shared") == bases for one in (second, third))
+    assert of(third, "evaluations", "shared") == bases
+    handed_on = [
+        ("warm", suite) for _, suite in bases
+    ]  # by the arm without a warm start: the base's answers are its own
+    assert sorted(of(second, "evaluations", "shared")) == sorted([*bases, *handed_on])
     assert found["reuse"]["there"] == 0
     assert found["reuse"]["runs"] == found["reuse"]["needed"]
-    assert found["reuse"]["shared"] == 3 * len(bases)
+    assert found["reuse"]["shared"] == 3 * len(bases) + 2 * len(handed_on)
     assert found["estimates"]["seconds"] is None
     assert found["estimates"]["peak_bytes"] > found["estimates"]["tensor_bytes"] > 0
     json.dumps(found)

@@ -26,6 +26,7 @@ from warmrl_benchmarks.mathvista_rules import extract
 from warmrl_benchmarks.mathvista_scoring import LONGEST, Question, score_extractions
 
 from warmrl.api import DataError, Problem, ServiceError
+from warmrl.engine.work import Tally
 from warmrl.plugin.registry import Registry
 from warmrl.testing import RewardContract
 
@@ -209,7 +210,8 @@ def extracting(server, folder, **settings):
     config = MathVistaConfig.model_validate({"extractor": teacher}, context={"registry": registry})
     found = MathVista(config, Free(FreeConfig()))
     alone = SimpleNamespace(rank=0, world=1, gather=lambda own: own, together=lambda: nullcontext())
-    stage = SimpleNamespace(name="grader", seed=0, folder=folder / "a" / "b", processes=alone, style=None, policy=None)
+    own = {"processes": alone, "style": None, "policy": None, "work": Tally()}
+    stage = SimpleNamespace(name="grader", seed=0, folder=folder / "a" / "b", **own)
     found.opens = lambda choice: registry.instance(choice, stage)
     return found
 

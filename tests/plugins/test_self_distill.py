@@ -23,6 +23,7 @@ from warmrl_teachers.server import ServerTeacher
 from warmrl.api import Choice, Completion, Group, Message, Problem, RecipeError, Text, UsageError
 from warmrl.engine import recipe_file
 from warmrl.engine.randomness import generator
+from warmrl.engine.work import Tally
 
 STYLE = Tags(TagsConfig())
 GOOD = "<think> 2 * {n} = {g} </think> <answer> {g} </answer>"
@@ -213,7 +214,8 @@ def test_a_judge_behind_http(tmp_path):
         server.plan = lambda body, came: "400" if "so 2" in body["messages"][0]["content"] else ""
         config = ServerConfig(model="m", urls=[server.url], cache_folder=str(tmp_path))
         choice = Choice(kind="teacher", use="server", config=config)
-        place = SimpleNamespace(name="pairs", seed=1, folder=tmp_path, processes=processes, style=None, policy=None)
+        own = {"processes": processes, "style": None, "policy": None, "work": Tally()}
+        place = SimpleNamespace(name="pairs", seed=1, folder=tmp_path, **own)
         for _ in range(2):
             teacher = ServerTeacher(config, place)
             stage = Stage([ASIDE, GOOD, OTHER, UNASKABLE], [RAW], count=2, teacher=teacher)

@@ -133,7 +133,9 @@ def plan_once(record: StudyRecord, store: Path, asked: Asked) -> None:
     file, of = record.folder / "plan.json", key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
     with record.alone():
         if object_in(file).get("of") != of:
-            write_json(file, study_plan(record.study, store, None, asked.accept, jobs=asked.jobs, measure=None) | {"of": of})
+            write_json(
+                file, study_plan(record.study, store, None, asked.accept, jobs=asked.jobs, measure=None) | {"of": of}
+            )
 
 
 def report_study(record: StudyRecord) -> list[Path]:

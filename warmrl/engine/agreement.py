@@ -142,7 +142,7 @@ def compared(
     """The difference on the first tokens of some groups: those with images in their prompts, and those without."""
     probes = [replace(g, completions=[start_of(one) for one in g.completions[:COMPLETIONS]]) for g in groups]
     shown, text = ([g for g in probes if bool(images_of(g.views[0])) is has][:PROMPTS] for has in (True, False))
-    score_tokens(policy, [*shown, *text], processes, token_budget, "policy")
+    score_tokens(policy.uncounted(), [*shown, *text], processes, token_budget, "policy")
     return over(shown), over(text)
 
 

@@ -132,6 +132,12 @@ class Policy:
         found.counter = self.counter and self.counter.teaching()
         return found
 
+    def uncounted(self) -> Policy:
+        """The same policy for what is no part of a stage's work, and is done again after a kill: self-tests."""
+        found = copy(self)
+        found.counter = None
+        return found
+
     def stock(self) -> Any:
         """A model around these very weights whose forward pass is transformers' own: for another library's loop.
 

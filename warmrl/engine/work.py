@@ -9,7 +9,7 @@ in each row that it is in, and completions up to their last scored token; backwa
 where weights are frozen. A sampler is taken to read a prompt once for all its completions. Images are computed once in
 each row that shows them where tower or projector train; else their features are kept, and they count once a step (or
 block) for each model, in the phase that sees them first. Not counted: what is computed again to save memory, adapters,
-padding, the optimizer, evaluations, and graders with whatever models they ask.
+padding, the optimizer, evaluations, a sampler's self-test, and graders with whatever models they ask.
 """
 
 from __future__ import annotations

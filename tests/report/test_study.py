@@ -308,7 +308,11 @@ def test_runs_that_were_sampled_otherwise_are_not_compared() -> None:
         assert {row["suite"] for row in rows if row["arm"] == "none"} == {"validation", "charts"}
     assert any("on `charts`, `temperature`".lower() in text.lower() for text in found["findings"])
     assert any("50 draws" in text and "9 contrasts" in text for text in found["findings"])
-    assert len(found["sampling"]) == 2 and "0.3" in study_markdown.render(found)
+    assert [block["used_by"] for block in found["sampling"]][1:] == [
+        ["opd, seed 1, warm, opd, seed 1, rl, opd, seed 2, warm and 3 more on charts"],
+        ["probe"],
+    ]
+    assert "setting | validation; base, sft" in study_markdown.render(found)
     assert not any("`temperature`" in text or "draws" in text for text in report()["findings"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from warmrl.report.comparable import MAY_DIFFER, by_suite, other_sampling, other_settings
+from warmrl.report.comparable import MAY_DIFFER, by_suite, other_sampling, other_settings, some
 from warmrl.report.comparable import sentence as with_capital
 from warmrl.report.scores import Evaluation, Suite, Table, sampling
 from warmrl.report.study_cells import label
@@ -32,7 +32,9 @@ def blocks(evaluations: Sequence[Evaluation]) -> list[Table]:
         for one in block["used_by"]:
             name, _, suite = one.rpartition(" on ")
             by.setdefault(suite, []).append(name)
-        used = [suite if len(own) == counts[suite] else f"{', '.join(own)} on {suite}" for suite, own in by.items()]
+        used = [
+            suite if len(own) == counts[suite] else f"{some(own, quote=False)} on {suite}" for suite, own in by.items()
+        ]
         found.append({"settings": block["settings"], "used_by": used})
     return found
 

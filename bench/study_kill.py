@@ -4,7 +4,8 @@
 
 The study runs twice from nothing, each with a store of its own: once to its end, then again with that many kills of
 the process that runs it (its cells get a signal from the kernel). Compared are every cell's journals, samples, scores,
-probes and policies, the sample browser, and the study's report (numbers, page, Markdown) without its `timings`. Exit code 1 when anything differs.
+probes and policies, the sample browser, and the study's report (numbers, page, Markdown) with its `timings` taken out.
+Exit code 1 when anything differs.
 """
 
 from __future__ import annotations

@@ -229,8 +229,9 @@ def reproduce(study: StudyFile, done: list[Cell]) -> list[str]:
     arms = {name: [one for one in done if one.arm == name] for name in study.arms}
     arms = {name: cells for name, cells in arms.items() if cells}
     control = f" --control {own.control}" if own.control in arms else ""
-    for point in (lambda name: own.outcome, study.entry) if len(arms) > 1 else ():
-        sides = [f"{name}={','.join(f'{one.folder}#{point(name)}' for one in cells)}" for name, cells in arms.items()]
+    ends, entries = dict.fromkeys(arms, own.outcome), {name: study.entry(name) for name in arms}
+    for points in (ends, entries) if len(arms) > 1 else ():
+        sides = [f"{name}={','.join(f'{one.folder}#{points[name]}' for one in cells)}" for name, cells in arms.items()]
         commands.append(f"warmrl compare {' '.join(sides)}{control}")
     return commands
 

@@ -8,10 +8,9 @@ from typing import Any
 from warmrl.report.scores import Table
 from warmrl.report.study_cells import END, ENTRY, rows_of
 from warmrl.report.study_claims import Claims
+from warmrl.report.study_methods import WHEN
 from warmrl.report.verdicts import against, listed, standings
 from warmrl.report.words import sentence_case
-
-WHEN = {ENTRY: "At RL entry, ", END: "At the end, "}
 
 
 def answers(claims: Claims, regime: Mapping[str, Any], metric: str | None, widest: str | None) -> list[Table]:
@@ -56,11 +55,12 @@ def persisted(one: Mapping[str, Any]) -> str:
 def said(claims: Claims, point: str, suite: str, metric: str) -> Iterator[Table]:
     """How the arms stand to the control by one metric: as methods, or seed by seed where that is refused."""
     cells, about = claims.cells, {"point": point, "suite": suite, "metric": metric}
-    rows = rows_of(claims.methods, **about)
+    rows, when = rows_of(claims.methods, **about), sentence_case(WHEN[point])
     ends = [row for row in claims.endpoints if row["arm"] is not None]
     if rows:
         for row in standings(rows, rows_of(ends, **about), "arm"):
-            yield item(WHEN[point] + lowered(against(row, cells.control)), bool(row["resolved"]), "methods") | about
+            text = f"{when}, {lowered(against(row, cells.control))}"
+            yield item(text, bool(row["resolved"]), "methods") | about
         return
     rows = rows_of(claims.checkpoints, **about)
     for seed in dict.fromkeys(row["seed"] for row in rows):
@@ -72,7 +72,7 @@ def said(claims: Claims, point: str, suite: str, metric: str) -> Iterator[Table]
             if one["seed"] == seed
         ]
         for row in standings(own, values, "arm"):
-            text = f"{WHEN[point]}of the checkpoints of seed {seed}, {lowered(against(row, cells.control))}"
+            text = f"{when}, of the checkpoints of seed {seed}, {lowered(against(row, cells.control))}"
             yield item(text, bool(row["resolved"]), "checkpoints") | about | {"seed": seed}
 
 

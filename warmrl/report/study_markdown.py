@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from warmrl.report import study_budget
 from warmrl.report.comparison_tables import RULES
 from warmrl.report.markdown import cell, contrasts, fenced, method, plain, sampling, table
 from warmrl.report.study_answers import sentence
-from warmrl.report.study_cells import POINTS, alone, rows_of
+from warmrl.report.study_cells import alone, rows_of
 from warmrl.report.study_claims import STAR
-from warmrl.report.study_methods import CHANGE
+from warmrl.report.study_methods import CHANGE, WHEN
 from warmrl.report.words import DASH, change, duration, number, probability, quantity, sentence_case, span
 
 Report = Mapping[str, Any]
 
-TITLES = {"entry": "at RL entry", "end": "at the end", CHANGE: "from RL entry to the end"}
-COUNTS = ("prompts", "samples", "sampled_tokens", "trained_tokens", "teacher_tokens", "updates", "flops")
+COUNTS = (*study_budget.COUNTS, "flops")
 
 
 def render(report: Report) -> str:
@@ -67,17 +67,17 @@ def of_suite(report: Report, suite: Mapping[str, Any]) -> Iterator[str]:
     if report["note"]:
         yield from [plain(sentence(report["note"])), ""]
     yield from endpoints(rows)
-    for point in (*POINTS, CHANGE):
+    for point in WHEN:
         claimed = rows_of(report["methods"]["contrasts"], suite=suite["name"], point=point)
         if claimed:
-            yield from ["", f"### Methods {TITLES[point]}", "", "Method claim: crossed over seeds and problems.", ""]
+            yield from ["", f"### Methods {WHEN[point]}", "", "Method claim: crossed over seeds and problems.", ""]
             yield from contrast_table(claimed)
     if report["methods"]["contrasts"]:
         yield from ["", RULES]
-    for point in (*POINTS, CHANGE):
+    for point in WHEN:
         found = rows_of(report["checkpoints"]["contrasts"], suite=suite["name"], point=point)
         if found:
-            yield from ["", f"### Checkpoints {TITLES[point]}", "", "Checkpoint claim: intervals over problems.", ""]
+            yield from ["", f"### Checkpoints {WHEN[point]}", "", "Checkpoint claim: intervals over problems.", ""]
             yield from contrast_table(found)
     yield from pass_at_k(rows_of(report["curves"], suite=suite["name"]))
 

@@ -9,13 +9,15 @@ from typing import Any
 from warmrl.report import methods
 from warmrl.report.methods import table
 from warmrl.report.scores import Suite, Table, suites
-from warmrl.report.study_cells import POINTS, Cells, label
+from warmrl.report.study_cells import END, ENTRY, POINTS, Cells, label
 from warmrl.report.study_sampling import alike
 from warmrl.stats.contrasts import holm
 from warmrl.stats.crossed import FEWEST_SEEDS, Crossed, method_change
 
 CHANGE = "change"
 """The point of a contrast of an arm's end with its own entry."""
+WHEN = {END: "at the end", ENTRY: "at RL entry", CHANGE: "from RL entry to the end"}
+"""The points that contrasts are made at, in the order of the page."""
 METHOD_CLAIM = (
     f"{methods.CLAIM} Holm's family: the arms against the control, for each point, suite and metric; and the arms' "
     "changes from RL entry to the end, paired by run."

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from warmrl.report import study_cells
 from warmrl.report.comparison_figures import differences
 from warmrl.report.figures import Figure, Row, text
 from warmrl.report.study_looks import Look, appearances, axis, line, panel, scale, spread
+from warmrl.report.study_methods import WHEN
 from warmrl.report.study_trajectories import regime_unit
 from warmrl.report.words import UNITS, change, quantity, sentence_case
 
-POINTS = {"entry": "at RL entry", "end": "at the end"}
+POINTS = {point: WHEN[point] for point in study_cells.POINTS}
 
 
 def outcome_figures(report: Mapping[str, Any]) -> list[Figure]:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from warmrl.report.figures import Figure
+from warmrl.report.study_cells import POINTS
 from warmrl.report.study_claims import STAR, shown
 from warmrl.report.study_costs import COUNTED, budget_figure, budget_table, large, time_figure, time_table
 from warmrl.report.study_looks import key
-from warmrl.report.study_outcomes import POINTS, outcome_figures
+from warmrl.report.study_methods import WHEN
+from warmrl.report.study_outcomes import outcome_figures
 from warmrl.report.study_trajectories import regime_unit, trajectory_figures
 from warmrl.report.tables import blocks
 from warmrl.report.words import DASH, UNITS, change, number, probability, quantity, span
@@ -19,8 +21,6 @@ from warmrl.report.words import DASH, UNITS, change, number, probability, quanti
 Table = dict[str, Any]
 
 STATUSES = ("unexplained", "accepted", "declared", "matched")
-WHEN = {"end": "at the end", "entry": "at RL entry", "change": "from RL entry to the end"}
-"""The points that contrasts are made at, in the order of the page."""
 SIDES = {"in": "in the training domain", "out": "out of the training domain"}
 
 
@@ -282,7 +282,7 @@ def curves(report: Mapping[str, Any]) -> list[Table]:
                 k: {"value": number(value, "share"), "small": span(low, high, "share") if low is not None else ""}
                 for k, value, low, high in points
             }
-            name = f"{curve['arm']}, {POINTS.get(curve['point'], curve['point'])}" if curve["arm"] else "base"
+            name = f"{curve['arm']}, {WHEN[curve['point']]}" if curve["arm"] else "base"
             rows.append({"name": name, "cells": [cells.get(k) for k in ks]})
         if rows:
             found.append({"suite": suite["name"], "ks": ks, "rows": rows})

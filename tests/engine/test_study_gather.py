@@ -71,7 +71,12 @@ def write_cell(folder: Path, cell: Cell, state: str = "finished") -> Path:
         "checkpoints": [{"name": one["checkpoint"], "stage": one["stage"], "step": None} for one in mine],
         "sampling": [{"settings": {"temperature": 1.0, "samples": 16}, "used_by": used}],
         "stages": [{"name": "warm", "seconds": 3.0}, {"name": "rl", "seconds": 9.0}],
-        "findings": ["Same in all.", *(["Here alone."] if cell == Cell(1, "opd") else [])],
+        "probe": {"flags": [{"sentence": "Entropy collapse at `warm`."}]},
+        "findings": [
+            "Same in all.",
+            "Entropy collapse at `warm`. So at 2 of 2 points.",
+            *(["Here alone."] if cell == Cell(1, "opd") else []),
+        ],
     }
     write(here / "report.json", report)
     return here
@@ -118,6 +123,7 @@ def test_everything_there_is_read_and_reported(folder: Path) -> None:
     }
     assert found["environment"]["opd/seed-1"] == {"torch": "2.13.0"}
     assert "Same in all." in found["findings"] and "Here alone. (opd, seed 1)" in found["findings"]
+    assert not any("collapse" in text for text in found["findings"])
     assert all("step" in row for row in found["training"]) and found["fairness"][0]["path"] == "match"
     phases = {(row["stage"], row["phase"]): row["seconds"] for row in found["timings"] if row["arm"] == "opd"}
     assert phases == {("rl", "rollout"): 3.0, ("rl", "train"): 1.0, ("warm", "all"): 3.0}

@@ -355,3 +355,15 @@ def test_the_first_tenth_counts_steps_not_rows() -> None:
     ]
     (found,) = training_ends({"arms": [{"name": "opd"}], "training": rows})
     assert found["cells"][:2] == ["2", "9"]
+
+
+def test_a_flag_is_of_the_stage_in_which_it_first_is() -> None:
+    arms = {"sft": Planted(entry=(0.0, 0.3), end=(1.0, 0.28)), "opd": Planted(entry=(0.0, 1.0), end=(1.0, 0.2))}
+    own = Simulation(arms=arms, seeds=(1,), suites={"validation": (0.0, 4)}, outcome_steps=90, points=3).probed()
+    found = list(Regime(own, Cells(own), {"level": 0.95, "draws": 100, "seed": 0, "method": "bca"}).flags())
+    assert {(row["arm"], row["part"], row["against"]) for row in found} == {
+        ("sft", "warm", "base"),
+        ("opd", "outcome", "base"),
+        ("opd", "outcome", "entry"),
+    }
+    assert "of RL entry" in one(found, against="entry")["sentence"]

@@ -209,11 +209,16 @@ def once(rows: list[Row], of: str = "") -> tuple[list[Row], list[str]]:
 
 
 def findings(cells: list[Found]) -> Iterator[str]:
-    """What the runs found on the way, once each, with the runs that found it where not all did."""
+    """What the runs found on the way, once each, with the runs that found it where not all did.
+
+    Not what a run's own probe flagged: the study judges all points of all runs together.
+    """
     found: dict[str, list[str]] = {}
     for one in cells:
+        flagged = tuple(flag["sentence"] for flag in one.report.get("probe", {}).get("flags", []))
         for text in one.report.get("findings", []):
-            found.setdefault(text, []).append(str(one.cell))
+            if not text.startswith(flagged):
+                found.setdefault(text, []).append(str(one.cell))
     for text, runs in found.items():
         yield text if len(runs) == len(cells) else f"{text} ({'; '.join(runs)})"
 

@@ -172,6 +172,8 @@ def regime(report: Report) -> Iterator[str]:
     ):
         if flags := rows_of(found["flags"], part=part):
             yield from ["", f"{plain(title)}:", "", *(f"- {plain(one['sentence'])}" for one in flags)]
+        elif found["flags"] and part == "outcome":
+            yield from ["", plain(f"In {report['outcome']} no run is flagged that was not before.")]
     if found["flags"]:
         yield from ["", plain(found["flag_rule"])]
     gain = found["gain"]

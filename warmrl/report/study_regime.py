@@ -183,7 +183,7 @@ class Regime:
         runs = {f"{side} {seed}": one for side, of in enumerate((theirs, own)) for seed, one in of.items()}
         suite, labels = self.suite(runs)
         sides = [table(suite, self.metric, part) for part in (labels[: len(theirs)], labels[len(theirs) :])]
-        alike = {"ids": suite.problems, "clusters": suite.clusters(self.metric), "level": level}
+        alike: Table = {"ids": suite.problems, "clusters": suite.clusters(self.metric), "level": level}
         (first, first_weights), (second, second_weights) = (side for side in sides if side)
         return method_contrast(first, second, first_weights, second_weights, **alike)
 
@@ -232,9 +232,9 @@ class Regime:
         found = relatives(suite.problems, scores, pairs, clusters=suite.clusters(HEADLINE), **self.settings)
         flagged: dict[tuple[str, int, str, str], list[tuple[Evaluation, Relative]]] = {}
         for reference, name in pairs:
-            if kind := found[reference, name].flag():
+            if what := found[reference, name].flag():
                 against = BASE if reference == BASE else "entry"
-                run = (runs[name]["arm"], runs[name]["seed"], kind, against)
+                run = (runs[name]["arm"], runs[name]["seed"], what, against)
                 flagged.setdefault(run, []).append((runs[name], found[reference, name]))
         arms = self.cells.arms
         for arm, seed, kind, against in sorted(flagged, key=lambda run: (arms.index(run[0]), run[1:])):

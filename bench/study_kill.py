@@ -4,7 +4,8 @@
 
 The study runs twice from nothing, each with a store of its own: once to its end, then again with that many kills of
 the process that runs it (its cells get a signal from the kernel). Compared are every cell's journals, samples, scores,
-probes and policies, and the study's report with its `timings` taken out. Exit code 1 when anything differs.
+probes and policies, the sample browser, and the study's report (numbers, page, Markdown) with its `timings` taken out.
+Exit code 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -50,17 +51,23 @@ def whole(home: Path, options: argparse.Namespace) -> float:
     return time.monotonic() - began
 
 
+def hashed(content: bytes) -> str:
+    """What stands for a file's bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def digests(study: Path) -> dict[str, str]:
     """What must be the same bytes, by file."""
     cells = [file.parent for file in sorted(study.glob("*/*/run.json"))]
     files = {str(file.relative_to(study)): file for cell in cells for name in COMPARED for file in cell.glob(name)}
-    found = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    found = {name: hashed(file.read_bytes()) for name, file in files.items()}
     if (study / "report.json").exists():
         report = json.loads((study / "report.json").read_text())
         report.pop("timings", None)
-        page = TIMINGS.sub("", (study / "report.html").read_text())
-        texts = {"report.json": json.dumps(report, sort_keys=True), "report.html": page}
-        found |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+        texts = {"report.json": json.dumps(report, sort_keys=True)}
+        texts |= {name: TIMINGS.sub("", (study / name).read_text()) for name in ("report.html", "report.md")}
+        found |= {f"browser/{file.name}": hashed(file.read_bytes()) for file in sorted(study.glob("browser/*"))}
+        found |= {name: hashed(text.encode()) for name, text in texts.items()}
     return found
 
 

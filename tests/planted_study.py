@@ -74,6 +74,7 @@ class Planted:
             entries = [f"../../store/{one.name}" for one in stores]
             run = {"name": "planted", "state": "finished", "stages": {}, "entries": entries}
             (self.folder / cell.folder / "run.json").write_text(json.dumps(run))
+            (self.folder / cell.folder / "report.json").write_text(json.dumps({"kind": "run"}))
         return study
 
     def evaluation(

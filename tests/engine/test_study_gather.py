@@ -46,7 +46,10 @@ def write_cell(folder: Path, cell: Cell, state: str = "finished") -> Path:
     mine = [one for one in known["evaluations"] if (one["arm"], one["seed"]) in ((cell.arm, cell.seed), (None, None))]
     write(here / "run.json", {"state": state})
     write(here / RESOLVED, study().recipe(cell).resolved() | {"launch": {"processes": 2}})
-    write(here / "environment.json", {"torch": "2.13.0", "command": f"warmrl run --cell {cell.arm},{cell.seed}"})
+    write(
+        here / "environment.json",
+        {"torch": "2.13.0", "command": f"warmrl run --cell {cell.arm},{cell.seed}", "devices": ["cpu"]},
+    )
     for one in mine:
         kept = {key: one[key] for key in ("suite", "problems", "metrics", "right", "n")}
         write(here / "evaluations" / f"{one['checkpoint']}.{one['suite']}" / "scores.json", kept)
@@ -68,7 +71,12 @@ def write_cell(folder: Path, cell: Cell, state: str = "finished") -> Path:
         "checkpoints": [{"name": one["checkpoint"], "stage": one["stage"], "step": None} for one in mine],
         "sampling": [{"settings": {"temperature": 1.0, "samples": 16}, "used_by": used}],
         "stages": [{"name": "warm", "seconds": 3.0}, {"name": "rl", "seconds": 9.0}],
-        "findings": ["Same in all.", *(["Here alone."] if cell == Cell(1, "opd") else [])],
+        "probe": {"flags": [{"sentence": "Entropy collapse at `warm`."}]},
+        "findings": [
+            "Same in all.",
+            "Entropy collapse at `warm`. So at 2 of 2 points.",
+            *(["Here alone."] if cell == Cell(1, "opd") else []),
+        ],
     }
     write(here / "report.json", report)
     return here
@@ -81,7 +89,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for cell in cells:
         write_cell(tmp_path, cell)
     about = [{"arm": cell.arm, "seed": cell.seed, "state": "finished", "error": None} for cell in cells]
-    about.append({"arm": "specs", "seed": 1, "state": "failed", "error": "Out of memory."})
+    about.append(
+        {
+            "arm": "specs",
+            "seed": 1,
+            "state": "failed",
+            "error": "Traceback:\n  /home/one/it.py\nOut of memory: /data/two/it.toml.",
+        }
+    )
     about.append({"arm": "none", "seed": 1, "state": "running", "error": None})
     write(tmp_path / "study.json", {"cells": about})
     write(tmp_path / "plan.json", {"fairness": [{"path": "match", "arms": {}, "status": "matched", "reason": None}]})
@@ -97,6 +112,7 @@ def test_everything_there_is_read_and_reported(folder: Path) -> None:
     own = states(found)
     assert {own[arm, seed] for arm in ("sft", "opd") for seed in SEEDS} == {"finished"}
     assert (own["specs", 1], own["none", 1], own["none", 2]) == ("failed", "running", "waiting")
+    assert {cell["error"] for cell in found["cells"]} == {None, "Out of memory: it.toml."}
     points = {(one["arm"], one["seed"], one["point"], one["suite"]) for one in found["evaluations"]}
     assert (None, None, "base", "charts") in points and ("opd", 2, "entry", "validation") in points
     assert len(found["evaluations"]) == len(points) == 2 + 2 * 2 * 6
@@ -107,6 +123,7 @@ def test_everything_there_is_read_and_reported(folder: Path) -> None:
     }
     assert found["environment"]["opd/seed-1"] == {"torch": "2.13.0"}
     assert "Same in all." in found["findings"] and "Here alone. (opd, seed 1)" in found["findings"]
+    assert not any("collapse" in text for text in found["findings"])
     assert all("step" in row for row in found["training"]) and found["fairness"][0]["path"] == "match"
     phases = {(row["stage"], row["phase"]): row["seconds"] for row in found["timings"] if row["arm"] == "opd"}
     assert phases == {("rl", "rollout"): 3.0, ("rl", "train"): 1.0, ("warm", "all"): 3.0}
@@ -118,6 +135,10 @@ def test_everything_there_is_read_and_reported(folder: Path) -> None:
     assert {row["arm"] for row in report["methods"]["contrasts"]} == {"sft", "opd"}
     assert report["budget"]["matched"][0]["status"] == "not counted"
     assert report["reproduce"][1].endswith("--only arm=none,seed=1")
+    (folder / "opd" / "seed-2" / "run.json").unlink()
+    for line, point in zip(gather(study(), folder)["reproduce"][2:], ("rl", "warm"), strict=True):
+        sides = [f"sft=sft/seed-1#{point},sft/seed-2#{point}", f"opd=opd/seed-1#{point},opd/seed-3#{point}"]
+        assert all(side in line for side in sides) and "specs" not in line and line.endswith("--control sft")
 
 
 def test_a_cell_of_an_older_recipe_is_left_out_and_named(folder: Path) -> None:
@@ -138,7 +159,12 @@ def test_another_base_is_a_finding(folder: Path) -> None:
     other = json.loads(file.read_text())
     other["metrics"]["entropy"]["values"][0] += 0.5
     write(file, other)
-    assert any("base has other scores on `charts`" in text for text in gather(study(), folder)["findings"])
+    probe = folder / "opd" / "seed-1" / "probes" / "base.json"
+    other = json.loads(probe.read_text())
+    other["metrics"]["entropy"]["values"][0] += 0.5
+    write(probe, other)
+    said = " ".join(gather(study(), folder)["findings"])
+    assert "base has other scores on `charts`" in said and "base has other scores on the probe of `probe`" in said
 
 
 def test_an_empty_folder_and_a_torn_report_are_not_fatal(tmp_path: Path) -> None:

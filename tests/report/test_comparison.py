@@ -145,8 +145,7 @@ def test_below_three_seeds_nothing_is_said_of_methods(report: dict[str, Any]) ->
     found = build(arms(seeds=2))
     assert found["methods"]["contrasts"] == found["methods"]["endpoints"] == []
     assert found["methods"]["refused"] == [
-        "Nothing is said of some methods: a claim about a method takes 3 seeds or more of each arm; "
-        "sft has 2, opd has 2."
+        "Nothing is said of methods: a claim about a method takes 3 seeds or more of each arm; sft has 2, opd has 2."
     ]
     assert "these are single checkpoints" in report["methods"]["refused"][0]
 

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from report.simulated_study import ARMS, Planted, Simulation
 
-from warmrl.report import study_markdown
+from warmrl.report import html, study_markdown, words
 from warmrl.report.study import build
+from warmrl.report.study_answers import persistence
 from warmrl.report.study_budget import budget, environment_findings, environments, training
 from warmrl.report.study_cells import Cells
+from warmrl.report.study_costs import work
+from warmrl.report.study_page import training_ends
 from warmrl.report.study_regime import Regime
 
 SMALL = Simulation(
@@ -44,6 +47,14 @@ def with_seeds(count: int) -> dict[str, Any]:
 def one(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
     (found,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
     return found
+
+
+def short(of: Simulation, *metrics: str) -> dict[str, Any]:
+    """A simulation's input by few metrics (accuracy alone), with settings that may be changed."""
+    given = of.known()
+    for each in given["evaluations"]:
+        each["metrics"] = {name: each["metrics"][name] for name in metrics or ("accuracy",)}
+    return json.loads(json.dumps(given))  # type: ignore[no-any-return]
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -107,7 +118,11 @@ def test_checkpoint_contrasts_stand_apart_and_share_a_family() -> None:
 def test_the_lead_goes_from_the_domain_to_the_entropy() -> None:
     found = [row for row in report()["answers"] if "point" in row]
     places = [(row["point"], row["suite"]) for row in found]
-    assert places == sorted(places, key=[("end", "validation"), ("end", "charts"), ("entry", "validation")].index)
+    order = [("end", "validation"), ("end", "charts"), ("entry", "validation")]
+    told = [row["resolved"] for row in report()["answers"]]
+    assert told == sorted(told, key=(True, False, None).index), "told apart, not told apart, refused"
+    keys = [(not row["resolved"], order.index(place)) for row, place in zip(found, places, strict=True)]
+    assert keys == sorted(keys)
     assert all(row["claim"] == "methods" for row in found) and len(report()["answers"]) <= 9
     for row in found:
         assert row["resolved"] or ("can't be told apart" in row["text"] and "resolve about" in row["text"])
@@ -129,7 +144,7 @@ def test_a_side_is_named_only_where_the_interval_excludes_zero(seeds: int) -> No
                 for arm in arms:
                     row = one(same, arm=arm)
                     named += 1
-                    assert (row["resolved"] and sign * row["low"] > 0) or (sign * row["high"] < 0 and sign < 0)
+                    assert row["resolved"] and sign * row["low"] > 0 and sign * row["high"] > 0
     assert named
     for apart in found["regime"]["separation"]:
         if re.search("higher|lower", apart["sentence"]):
@@ -140,7 +155,9 @@ def test_a_side_is_named_only_where_the_interval_excludes_zero(seeds: int) -> No
 def test_below_three_seeds_the_word_method_is_refused(seeds: int, note: str) -> None:
     found = with_seeds(seeds)
     assert found["methods"]["contrasts"] == []
-    assert "takes 3 seeds or more" in found["methods"]["refused"][0] == found["answers"][0]["text"]
+    assert "takes 3 seeds or more" in found["methods"]["refused"][0]
+    assert found["methods"]["refused"][0] == next(row["text"] for row in found["answers"] if row["resolved"] is None)
+    assert found["answers"][-1]["resolved"] is None
     assert found["note"] == f"{note}: no between-run interval" in found["regime"]["notes"]
     arms = [row for row in found["endpoints"] if row["arm"]]
     assert all(row["low"] is None and row["note"] == found["note"] and row["by_seed"] for row in arms)
@@ -191,7 +208,11 @@ def test_separation_ends_where_arms_meet() -> None:
     (found,) = Regime(own.probed(), Cells(own.probed()), {"level": 0.95}).separation()
     assert found["rows"][0]["step"] == 0 and found["rows"][0]["resolved"] and not found["rows"][-1]["resolved"]
     assert found["ends"] == max(row["step"] for row in found["rows"] if row["resolved"])
-    assert "is higher than that of sft from RL entry to step" in found["sentence"]
+    after = found["rows"][[row["step"] for row in found["rows"]].index(found["ends"]) + 1]
+    said = (
+        f"than that of sft, told apart from RL entry up to step {found['ends']}; after it not (step {after['step']}: +"
+    )
+    assert said in found["sentence"]
 
 
 def test_the_budget_is_measured_and_compared_with_the_control() -> None:
@@ -239,3 +260,110 @@ def test_markdown_has_the_numbers() -> None:
     row = one(report()["endpoints"], arm="opd", point="end", suite="charts", metric="accuracy")
     assert f"{100 * row['value']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})" in text
     assert text.count("Method claim: crossed") == 6 and "## Fairness" in text
+
+
+def test_without_the_control_no_arm_is_compared() -> None:
+    failed = [("sft", seed) for seed in SMALL.seeds] + [("none", seed) for seed in SMALL.seeds]
+    found = build(short(replace(SMALL, failed=failed, draws=50)))
+    assert {(row["point"], row["arm"]) for row in found["methods"]["contrasts"]} == {("change", "opd")}
+    assert found["methods"]["refused"] == [
+        "The control sft has no finished run: no arm is compared with it.",
+        "Nothing is said of none: no finished run.",
+    ]
+    assert "Each arm minus" not in html.render(found)
+
+
+def test_a_separation_ends_where_the_probe_of_both_ends() -> None:
+    given = known()
+    cut = [one for one in given["probe"] if (one["arm"], one["checkpoint"]) != ("opd", "rl")]
+    for probe, end, whole in (
+        (given["probe"], "the end of rl", True),
+        (cut, "step 60, the last that both have", False),
+    ):
+        own = {**given, "probe": probe}
+        found = one(Regime(own, Cells(own), {"level": 0.95}).separation(), to="opd")
+        assert found["whole"] == whole and found["sentence"].endswith(f"from RL entry to {end}.")
+        (said,) = persistence({"separation": [found], "metric": "entropy", "suite": "probe"}, "sft")
+        assert ("still apart at the end" in said["text"]) == whole
+
+
+def test_what_a_step_can_show_is_of_its_own_decision() -> None:
+    given = known()
+    regime = Regime(given, Cells(given), {"level": 0.95})
+    row = one(regime.separation(), to="opd")["rows"][1]
+    alone = regime.contrast(regime.along("sft")[row["step"]], regime.along("opd")[row["step"]], 0.95)
+    assert row["family"] == 4, "two arms, from both sides"
+    assert row["mde"] > alone.mde and row["adjusted"] >= row["p"]
+
+
+def test_runs_that_were_sampled_otherwise_are_not_compared() -> None:
+    given = short(replace(SMALL, draws=50))
+    for each in given["evaluations"]:
+        if each["arm"] == "opd" and each["suite"] == "charts":
+            each["settings"]["temperature"] = 0.3
+    found = build(given)
+    for rows in (found["methods"]["contrasts"], found["checkpoints"]["contrasts"]):
+        compared = {row["suite"] for row in rows if row["arm"] == "opd" and row["point"] != "change"}
+        assert compared == {"validation"}
+        assert {row["suite"] for row in rows if row["arm"] == "none"} == {"validation", "charts"}
+    assert any("on `charts`, `temperature`".lower() in text.lower() for text in found["findings"])
+    assert any("50 draws" in text and "9 contrasts" in text for text in found["findings"])
+    assert [block["used_by"] for block in found["sampling"]][1:] == [
+        ["opd, seed 1, warm, opd, seed 1, rl, opd, seed 2, warm and 3 more on charts"],
+        ["probe"],
+    ]
+    assert "setting | validation; base, sft" in study_markdown.render(found)
+    assert not any("`temperature`" in text or "draws" in text for text in report()["findings"])
+
+
+def test_all_right_is_marked_and_few_seeds_show_the_same_everywhere() -> None:
+    given = short(replace(SMALL, seeds=(1,), draws=50), "accuracy", "pass@16")
+    for each in given["evaluations"]:
+        if (each["arm"], each["point"]) == ("opd", "end"):
+            each["metrics"]["pass@16"]["values"] = [1.0] * len(each["problems"])
+    found = build(given)
+    row = one(found["endpoints"], arm="opd", point="end", suite="validation", metric="pass@16")
+    assert row["degenerate"] and row["shown"] == "100.0 to 100.0 *"
+    other = one(found["endpoints"], arm="opd", point="end", suite="validation", metric="accuracy")
+    page, text = html.render(found), study_markdown.render(found).replace("\\", "")
+    for each in (row, other):
+        assert each["shown"] in page and f"({each['shown']})" in text
+    assert "says nothing of sampling noise" in page and "says nothing of sampling noise" in text
+
+
+def test_units_are_those_of_the_headline() -> None:
+    given = short(replace(SMALL, seeds=(1,), draws=50), "diversity@4")
+    for each in given["evaluations"]:
+        each["metrics"] = {"score": {**each["metrics"]["diversity@4"], "higher_is_better": True}}
+    found = build(given)
+    row = one(found["transfer"], arm="opd", seed=None)
+    assert row["unit"] == found["regime"]["gain"]["unit"] == "count"
+    value = words.quantity(row["from"]["in"], "count")
+    assert f"| opd | mean | {value} |" in study_markdown.render(found)
+    assert f"<td>{value}</td>" in html.render(found) and "gain in score, answers" in html.render(found)
+
+
+def test_a_bar_of_what_was_not_counted_is_not_drawn() -> None:
+    rows = [{"arm": "opd", "seed": seed, "part": "warm", "prompts": count} for seed, count in ((1, 10), (2, None))]
+    assert work({"arms": [{"name": "opd"}], "budget": {"rows": rows}}, "prompts")["opd"]["warm"] is None
+
+
+def test_the_first_tenth_counts_steps_not_rows() -> None:
+    rows = [
+        {"arm": "opd", "part": "outcome", "step": step, "steps": steps, "reward": reward, "length": 1.0}
+        for step, steps, reward in ((3, 3, 1.0), (4, 1, 5.0), (100, 1, 9.0))
+    ]
+    (found,) = training_ends({"arms": [{"name": "opd"}], "training": rows})
+    assert found["cells"][:2] == ["2", "9"]
+
+
+def test_a_flag_is_of_the_stage_in_which_it_first_is() -> None:
+    arms = {"sft": Planted(entry=(0.0, 0.3), end=(1.0, 0.28)), "opd": Planted(entry=(0.0, 1.0), end=(1.0, 0.2))}
+    own = Simulation(arms=arms, seeds=(1,), suites={"validation": (0.0, 4)}, outcome_steps=90, points=3).probed()
+    found = list(Regime(own, Cells(own), {"level": 0.95, "draws": 100, "seed": 0, "method": "bca"}).flags())
+    assert {(row["arm"], row["part"], row["against"]) for row in found} == {
+        ("sft", "warm", "base"),
+        ("opd", "outcome", "base"),
+        ("opd", "outcome", "entry"),
+    }
+    assert "of RL entry" in one(found, against="entry")["sentence"]

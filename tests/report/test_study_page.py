@@ -39,7 +39,7 @@ def made() -> dict[str, Any]:
     again = {"path": "stage.warm.data", "arms": {"sft": "warmup", "opd": None, "none": "warmup"}}
     report["fairness"] += [{**again, "status": "unexplained", "reason": None}]
     report["regime"]["flags"] = [
-        {"sentence": "opd, seed 1: entropy fell to 3 % of the base's.", "arm": "opd", "seed": 1}
+        {"sentence": "opd, seed 1: entropy fell to 3 % of the base's.", "arm": "opd", "seed": 1, "part": "outcome"}
     ]
     return report
 
@@ -93,6 +93,7 @@ def test_the_page_stands_alone_and_holds_every_part(report: dict[str, Any]) -> N
         "Time",
         "Fairness: what differs between arms",
         "Findings on the way",
+        "How the answers were sampled",
         "How to reproduce every number",
     ]
     ids = re.findall(r'\bid="([^"]+)"', own(page))

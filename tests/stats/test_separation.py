@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from warmrl.stats.crossed import Crossed, method_change, method_contrast, share_limits
+from warmrl.stats.crossed import Crossed, method_change, method_contrast, method_mean, share_limits
 from warmrl.stats.separation import FEWEST_ARMS, clustered_rho, in_order, last_apart
 
 
@@ -79,6 +79,16 @@ def test_limits_of_a_share_stay_between_none_and_all() -> None:
     assert 0 < low < 0.93 and 0.97 < high < 1
     assert share_limits(0.5, 0.499, 0.501) == pytest.approx((0.499, 0.501), abs=1e-6)
     assert share_limits(1.0, 1.0, 1.0) == (1.0, 1.0)
+
+
+def test_limits_of_a_share_do_not_run_away_where_seeds_differ_at_the_edge() -> None:
+    right = np.ones((3, 300))
+    right[2, :5] = 0
+    found = method_mean(right)
+    low, high = share_limits(found.second, found.low, found.high)
+    assert found.second - low == pytest.approx(3 * (found.second - found.low)) and found.second < high < 1
+    mirrored = share_limits(1 - found.second, 1 - found.high, 1 - found.low)
+    assert mirrored == pytest.approx((1 - high, 1 - low))
 
 
 def test_changes_cover_the_truth() -> None:

@@ -28,6 +28,7 @@ from warmrl.engine.samples import read_rows
 from warmrl.engine.shown_problems import data_uri, opening, shown
 from warmrl.engine.storage import storing, sync
 from warmrl.engine.study_file import Cell, StudyFile
+from warmrl.engine.study_gather import found
 from warmrl.engine.suites import Suite
 from warmrl.engine.token_pieces import Pieces, kept_tokens, pieces_of
 
@@ -50,23 +51,27 @@ Cut = tuple[list[str], list[int]]
 
 @dataclass(frozen=True)
 class Column:
-    """A policy whose answers are shown: of one run at one point, or the base (no arm, no seed)."""
+    """A policy whose answers are shown: of one run at one point, or the base (no arm, no seed).
+
+    `run` is None of a run that is not in the report's numbers.
+    """
 
     arm: str | None
     seed: int | None
     point: str
     checkpoint: str
-    run: Path
+    run: Path | None
 
-    def samples(self, suite: str) -> Path:
-        """The file of its graded answers; not there where it was not evaluated."""
-        return self.run / "evaluations" / f"{self.checkpoint}.{suite}" / SAMPLES
+    def samples(self, suite: str) -> Path | None:
+        """The file of its graded answers; None where it was not evaluated."""
+        file = self.run / "evaluations" / f"{self.checkpoint}.{suite}" / SAMPLES if self.run else None
+        return file if file and file.exists() else None
 
     def rows(self, suite: str) -> dict[str, list[Row]]:
         """Its graded answers by problem, the greedy one first."""
         file = self.samples(suite)
         found: dict[str, list[Row]] = {}
-        for row in read_rows(file) if file.exists() else ():
+        for row in read_rows(file) if file else ():
             found.setdefault(row["problem"], []).append(row)
         return {
             name: sorted(own, key=lambda one: (one["kind"] != "greedy", one["index"])) for name, own in found.items()
@@ -75,15 +80,21 @@ class Column:
     @cached_property
     def stored(self) -> dict[str, Path]:
         """Entries of the store that the run has, by name."""
+        if self.run is None:
+            return {}
         entries = (self.run / one for one in known_run(self.run).get("entries", []))
         return {one.name: one for one in entries}
 
 
 def columns(study: StudyFile, folder: Path) -> list[Column]:
-    """The base, from the first run that evaluated it, then every run at the entry of RL and at its end."""
+    """The base, from the first run that evaluated it, then every run at the entry of RL and at its end.
+
+    Runs that are not finished, or are of another recipe, have no answers here: the report has no number of theirs.
+    """
+    done = {one.cell: one.path for one in found(study, folder) if one.state[0] == "finished"}
     cells = [Cell(seed, arm) for arm in study.arms for seed in study.study.seeds]
-    runs = [folder / cell.folder for cell in cells]
-    base = next((run for run in runs if any(run.glob(f"evaluations/base.*/{SAMPLES}"))), runs[0])
+    runs = [done.get(cell) for cell in cells]
+    base = next((run for run in runs if run and any(run.glob(f"evaluations/base.*/{SAMPLES}"))), None)
     points = [
         Column(cell.arm, cell.seed, point, checkpoint, run)
         for cell, run in zip(cells, runs, strict=True)
@@ -156,7 +167,7 @@ class Writer:
 
     def of_suite(self, place: int, name: str) -> Iterator[list[Any]]:
         """The index's rows of one suite's problems, each put into a chunk."""
-        if not any(column.samples(name).exists() for column in self.columns):
+        if not any(column.samples(name) for column in self.columns):
             return
         suite = self.opened(name)
         problems = {} if suite is None else suite.problems

@@ -6,6 +6,7 @@ A cell that is absent, running or failed is named and left out; so is one whose 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,7 +49,7 @@ class Found:
             return "outdated", f"its recipe was another: {', '.join(f'`{one}`' for one in changed[:5])}"
         known = self.told.get("state", "waiting")
         if known == "failed":
-            return "failed", self.told.get("error")
+            return "failed", message(self.told.get("error"))
         if self.report.get("kind") == "run" and table(self.path / "run.json").get("state") == "finished":
             return "finished", None
         return ("running" if known == "running" else "waiting"), None
@@ -124,34 +125,41 @@ class Found:
             yield {**self.about, "stage": stage, "phase": phase, "seconds": seconds}
 
     def environment(self) -> Row:
-        """Where it ran, without the command line."""
+        """Where it ran, without the command line and the devices, which tell what a start made and not what it is."""
         found = table(self.path / "environment.json")
-        return {key: value for key, value in found.items() if key != "command"}
+        return {key: value for key, value in found.items() if key not in ("command", "devices")}
 
 
 def gather(study: StudyFile, folder: Path) -> Row:
     """Everything that the report of a study is made of, from what lies in its folder (`warmrl.report.study.build`)."""
-    told = {(one["arm"], one["seed"]): one for one in table(folder / STUDY).get("cells", [])}
-    cells = [Found(study, one, folder / one.folder, told.get((one.arm, one.seed), {})) for one in study.cells]
+    cells = found(study, folder)
     done = [one for one in cells if one.state[0] == "finished"]
     plan = table(folder / PLAN)
-    base, doubts = once([row for one in done for row in one.evaluations() if row["arm"] is None])
-    first, _ = once([row for one in done for row in one.probes() if row["arm"] is None])
+    evaluations = [row for one in done for row in one.evaluations()]
+    base, doubts = once([row for row in evaluations if row["arm"] is None])
+    probes = [row for one in done for row in one.probes()]
+    first, others = once([row for row in probes if row["arm"] is None], "the probe of ")
     return {
         **settings(study),
         "arms": [arm(study, name) for name in study.arms],
         "cells": [one.row() for one in cells],
-        "evaluations": [*base, *(row for one in done for row in one.evaluations() if row["arm"] is not None)],
-        "probe": [*first, *(row for one in done for row in one.probes() if row["arm"] is not None)],
+        "evaluations": [*base, *(row for row in evaluations if row["arm"] is not None)],
+        "probe": [*first, *(row for row in probes if row["arm"] is not None)],
         "training": [row for one in done for row in one.training()],
         "work": [row for one in done for row in one.work()],
         "fairness": plan.get("fairness", []),
         "estimates": estimates(folder) if plan else [],
         "timings": [row for one in done for row in one.timings()],
         "environment": {str(one.cell.folder): one.environment() for one in done},
-        "reproduce": reproduce(study),
-        "findings": [*doubts, *findings(done)],
+        "reproduce": reproduce(study, [one.cell for one in done]),
+        "findings": [*doubts, *others, *findings(done)],
     }
+
+
+def found(study: StudyFile, folder: Path) -> list[Found]:
+    """Every cell of the study, with what lies in its folder; those whose state is `finished` are in the numbers."""
+    told = {(one["arm"], one["seed"]): one for one in table(folder / STUDY).get("cells", [])}
+    return [Found(study, one, folder / one.folder, told.get((one.arm, one.seed), {})) for one in study.cells]
 
 
 def estimates(folder: Path) -> list[Row]:
@@ -187,40 +195,56 @@ def arm(study: StudyFile, name: str) -> Row:
     return {"name": name, "stages": stages, "entry": study.entry(name), "declared": study.declared[name]}
 
 
-def once(rows: list[Row]) -> tuple[list[Row], list[str]]:
+def once(rows: list[Row], of: str = "") -> tuple[list[Row], list[str]]:
     """The base, which every cell has, once for each suite; and a sentence where a cell has it otherwise."""
     kept: dict[str, Row] = {}
     other: dict[str, None] = {}
     for row in rows:
         if kept.setdefault(row["suite"], row)["metrics"] != row["metrics"]:
             other[row["suite"]] = None
-    doubts = [f"The base has other scores on `{suite}` in some cells; those of the first are shown." for suite in other]
+    doubts = [
+        f"The base has other scores on {of}`{suite}` in some cells; those of the first are shown." for suite in other
+    ]
     return list(kept.values()), doubts
 
 
 def findings(cells: list[Found]) -> Iterator[str]:
-    """What the runs found on the way, once each, with the runs that found it where not all did."""
+    """What the runs found on the way, once each, with the runs that found it where not all did.
+
+    Not what a run's own probe flagged: the study judges all points of all runs together.
+    """
     found: dict[str, list[str]] = {}
     for one in cells:
+        flagged = tuple(flag["sentence"] for flag in one.report.get("probe", {}).get("flags", []))
         for text in one.report.get("findings", []):
-            found.setdefault(text, []).append(str(one.cell))
+            if not text.startswith(flagged):
+                found.setdefault(text, []).append(str(one.cell))
     for text, runs in found.items():
         yield text if len(runs) == len(cells) else f"{text} ({'; '.join(runs)})"
 
 
-def reproduce(study: StudyFile) -> list[str]:
-    """Commands, in the study's folder: the study, one cell, one contrast."""
+def reproduce(study: StudyFile, done: list[Cell]) -> list[str]:
+    """Commands, in the study's folder: the study, one cell, and the arms' finished runs at the end and at RL entry."""
     own = study.study
     other = next((one for one in study.arms if one != own.control), own.control)
-    sides = [
-        f"{name}=" + ",".join(f"{Cell(seed, name).folder}#{own.outcome}" for seed in own.seeds)
-        for name in dict.fromkeys((own.control, other))
-    ]
-    return [
+    commands = [
         f"warmrl run {MERGED} --out .",
         f"warmrl run {MERGED} --out . --only arm={other},seed={own.seeds[0]}",
-        f"warmrl compare {' '.join(sides)} --control {own.control}",
     ]
+    arms = {name: [one for one in done if one.arm == name] for name in study.arms}
+    arms = {name: cells for name, cells in arms.items() if cells}
+    control = f" --control {own.control}" if own.control in arms else ""
+    ends, entries = dict.fromkeys(arms, own.outcome), {name: study.entry(name) for name in arms}
+    for points in (ends, entries) if len(arms) > 1 else ():
+        sides = [f"{name}={','.join(f'{one.folder}#{points[name]}' for one in cells)}" for name, cells in arms.items()]
+        commands.append(f"warmrl compare {' '.join(sides)}{control}")
+    return commands
+
+
+def message(error: str | None) -> str | None:
+    """The last line of an error, with files by their names: a report is no place for the paths of a machine."""
+    lines = (error or "").strip().splitlines()
+    return re.sub(r"(?<![\w.~-])~?(?:/[\w.@+-]+)+/([\w.@+-]+)", r"\1", lines[-1].strip()) if lines else None
 
 
 def pinned(path: str, now: Mapping[str, Any]) -> bool:

@@ -22,7 +22,7 @@ from warmrl.engine.run_place import RUN_FILE
 RESOLVED = "recipe.resolved.json"
 FILES = (".jsonl", ".json", ".tsv", ".csv", ".xlsx", ".pkl")
 """How files of samples end (a pickle is refused with a sentence)."""
-TRAINING = ("stage", "reward", "data", "extends")
+TRAINING = ("stage", "probe", "reward", "data", "extends")
 """Tables of a recipe that say nothing about how a checkpoint is measured."""
 PROBES = ["accuracy", "pass@1", "pass@16", "diversity@8", "entropy", "length", "truncated", "extraction_failure"]
 """What is measured where nobody says what."""

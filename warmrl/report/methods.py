@@ -5,7 +5,7 @@ Below three seeds the word is refused: a checkpoint can be better than another b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -16,6 +16,7 @@ from warmrl.stats.contrasts import holm
 from warmrl.stats.crossed import FEWEST_SEEDS, Crossed, method_contrast, method_mean, share_limits
 
 Scores = tuple[list[Any], list[Any]]
+Pair = tuple[str, str]
 
 CLAIM = "Method claim: intervals crossed over seeds and problems."
 
@@ -25,8 +26,12 @@ def methods(
     arms: Mapping[str, Sequence[str]],
     control: str | None,
     settings: Mapping[str, Any],
+    kept: Callable[[Suite, Pair], bool] | None = None,
 ) -> Table:
-    """Means of each arm of enough seeds, their contrasts, and for the other arms why nothing is said of them."""
+    """Means of each arm of enough seeds, their contrasts, and for the other arms why nothing is said of them.
+
+    `kept` says which pairs of arms may be compared on a suite.
+    """
     found: Table = {"claim": CLAIM, "endpoints": [], "contrasts": [], "refused": refusals(arms)}
     control = control if control in arms else None
     for suite in suites(evaluations):
@@ -37,13 +42,14 @@ def methods(
         }
         pairs = [pair for pair in combinations(enough, 2) if control in (None, *pair)]
         pairs = [(two, one) if two == control else (one, two) for one, two in pairs]
+        pairs = [pair for pair in pairs if kept is None or kept(suite, pair)]
         for metric in suite.metrics:
             tables = {arm: table(suite, metric, labels) for arm, labels in enough.items()}
             known = {arm: table for arm, table in tables.items() if table}
             alike = {"ids": suite.problems, "clusters": suite.clusters(metric), "level": settings["level"]}
             found["endpoints"] += endpoints(suite, metric, known, alike)
-            kept = [pair for pair in pairs if set(pair) <= set(known)]
-            found["contrasts"] += contrasts(suite, metric, known, kept, alike)
+            both = [pair for pair in pairs if set(pair) <= set(known)]
+            found["contrasts"] += contrasts(suite, metric, known, both, alike)
     return {**found, "standings": standings(found["contrasts"], found["endpoints"], "arm")}
 
 
@@ -54,7 +60,8 @@ def refusals(arms: Mapping[str, Sequence[str]]) -> list[str]:
         return [f"Nothing is said of methods: {rule}, and these are single checkpoints."]
     few = [f"{arm} has {len(labels)}" for arm, labels in arms.items() if len(labels) < FEWEST_SEEDS]
     if few:
-        return [f"Nothing is said of some methods: {rule}; {', '.join(few)}."]
+        which = "methods" if len(few) == len(arms) else "some methods"
+        return [f"Nothing is said of {which}: {rule}; {', '.join(few)}."]
     return [f"Nothing is said of methods: {next(iter(arms))} is the only arm."] if len(arms) < 2 else []
 
 

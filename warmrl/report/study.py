@@ -7,9 +7,11 @@ checkpoints stand apart, with intervals over problems.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from warmrl.report import study_sampling as sampled
 from warmrl.report.scores import DIGITS, FORMAT, METHODS, Table, rounded
 from warmrl.report.study_answers import answers
 from warmrl.report.study_budget import budget, environment_findings, environments, timings, training
@@ -28,7 +30,8 @@ def build(known: Mapping[str, Any], browser: Mapping[str, Any] | None = None) ->
     cells = Cells(known)
     claims = Claims(cells, settings)
     metric = headline(cells.at(END, cells.suites[0]) or list(known["evaluations"]))
-    regime = Regime(known, cells, settings).table(gains(claims, cells, metric))
+    drawn = sampled.named(known)
+    regime = Regime(known, cells, settings).table(gains(claims, cells, metric), unit_of(claims, metric))
     environment = environments(known["environment"])
     report = {
         "format": FORMAT,
@@ -54,7 +57,14 @@ def build(known: Mapping[str, Any], browser: Mapping[str, Any] | None = None) ->
         "curves": claims.curves,
         "transfer": list(transfer(claims, known["domain"], metric)),
         "budget": budget(known),
-        "findings": [*failures(known["cells"]), *known["findings"], *environment_findings(environment)],
+        "sampling": sampled.blocks(drawn),
+        "findings": [
+            *failures(known["cells"]),
+            *sampled.findings(drawn),
+            *too_few_draws(claims.checkpoints, settings),
+            *known["findings"],
+            *environment_findings(environment),
+        ],
     }
     written = {
         "fairness": known["fairness"],
@@ -112,6 +122,18 @@ def failures(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"Not finished, and in no number: {'; '.join(waiting)}."
 
 
+def too_few_draws(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterator[str]:
+    """Whether a permutation's smallest p, adjusted over its family, is above what may be called resolved."""
+    largest, draws = max((row["family"] for row in rows if row["p"] is not None), default=0), settings["draws"]
+    needed = math.ceil(largest / (1 - settings["level"]))
+    if draws + 1 < needed:
+        yield (
+            f"`eval.bootstrap` is too small: the smallest p of {draws} draws, adjusted over {largest} contrasts of "
+            f"checkpoints, is above {1 - settings['level']:.2g}, so none of them can be told apart; take "
+            f"{needed} or more."
+        )
+
+
 def scores(claims: Claims, metric: str | None) -> dict[tuple[str, int | None, str, str], float]:
     """Values of a metric by arm, seed (None: the mean), point and suite."""
     found: dict[tuple[str, int | None, str, str], float] = {}
@@ -124,6 +146,11 @@ def scores(claims: Claims, metric: str | None) -> dict[tuple[str, int | None, st
     return found
 
 
+def unit_of(claims: Claims, metric: str | None) -> str:
+    """The unit of a metric."""
+    return next((str(row["unit"]) for row in claims.endpoints if row["metric"] == metric), "share")
+
+
 def gains(claims: Claims, cells: Cells, metric: str | None) -> dict[tuple[str, int], float]:
     """What each run gained from RL entry to the end, in the domain, by the headline metric."""
     found, suite = scores(claims, metric), cells.suites[0]
@@ -133,7 +160,7 @@ def gains(claims: Claims, cells: Cells, metric: str | None) -> dict[tuple[str, i
 
 def transfer(claims: Claims, domain: Mapping[str, Any], metric: str | None) -> Iterator[Table]:
     """In-domain against out-of-domain score (the mean of the suites outside), from RL entry to the end."""
-    found, outside = scores(claims, metric), list(domain["out"])
+    found, outside, unit = scores(claims, metric), list(domain["out"]), unit_of(claims, metric)
     for arm, seed in dict.fromkeys((key[0], key[1]) for key in found):
         places = {
             point: [found.get((arm, seed, point, suite)) for suite in (domain["in"], *outside)]
@@ -144,4 +171,4 @@ def transfer(claims: Claims, domain: Mapping[str, Any], metric: str | None) -> I
                 {"in": values[0], "out": sum(v for v in values[1:] if v is not None) / len(outside)}
                 for values in places.values()
             )
-            yield {"arm": arm, "seed": seed, "metric": metric, "from": start, "to": stop}
+            yield {"arm": arm, "seed": seed, "metric": metric, "unit": unit, "from": start, "to": stop}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from warmrl.report.scores import Evaluation, Table, check_lengths
+from warmrl.report.verdicts import listed
 
 BASE, ENTRY, END = "base", "entry", "end"
 POINTS = (ENTRY, END)
@@ -61,10 +62,11 @@ class Cells:
 
     def remarks(self) -> list[str]:
         """What holds of arms with fewer than three runs: of all of them, or of each by name."""
-        few = {arm: alone(len(self.finished[arm])) for arm in self.arms if alone(len(self.finished[arm]))}
-        if len(few) == len(self.arms) and len(set(few.values())) == 1:
-            return [*set(few.values())]
-        return [f"{arm}: {note}" for arm, note in few.items()]
+        few: dict[int, list[str]] = {}
+        for arm in self.arms:
+            if alone(len(self.finished[arm])):
+                few.setdefault(len(self.finished[arm]), []).append(arm)
+        return [alone(seeds, () if arms == self.arms else arms) for seeds, arms in sorted(few.items())]
 
 
 def label(arm: str | None, seed: int | None, point: str) -> str:
@@ -81,9 +83,11 @@ def headline(evaluations: Sequence[Evaluation]) -> str | None:
     return None
 
 
-def alone(seeds: int) -> str:
-    """What a table says of so few runs; nothing from three on."""
-    return {1: "one run: no between-run interval", 2: "two runs: no between-run interval"}.get(seeds, "")
+def alone(seeds: int, arms: Sequence[str] = ()) -> str:
+    """What a table says of so few runs, of these `arms` where it is not all; nothing from three on."""
+    runs, of = {1: "one run", 2: "two runs"}.get(seeds), f" of {listed(arms)}" if arms else ""
+    each = " each" if len(arms) > 1 else ""
+    return f"{runs}{each}{of}: no between-run interval" if runs else ""
 
 
 def rows_of(rows: Sequence[Mapping[str, Any]], **wanted: Any) -> list[Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,14 @@ from warmrl.report.methods import refusals
 from warmrl.report.scores import Suite, Table, powers
 from warmrl.report.study_cells import BASE, END, ENTRY, POINTS, Cells, alone, label
 from warmrl.report.study_methods import CHANGE, Settings, method_rows
+from warmrl.report.study_sampling import alike
+from warmrl.report.verdicts import listed
+from warmrl.report.words import number, span
 from warmrl.stats.contrasts import NOT_RESOLVABLE, holm, stands
 from warmrl.stats.estimators import pass_at_k
 from warmrl.stats.suites import Score, compare_suite
+
+STAR = "*: every resample gives this score, so the interval says nothing of sampling noise."
 
 
 class Claims:
@@ -23,7 +29,7 @@ class Claims:
         self.endpoints: list[Table] = []
         self.checkpoints: list[Table] = []
         self.curves: list[Table] = []
-        self.refused = refusals(cells.labels(END)) if cells.arms else []
+        self.refused = list(refused(cells))
         self.means, self.methods = method_rows(cells, settings)
         for name in cells.suites:
             self.suite(name)
@@ -54,24 +60,29 @@ class Claims:
                     found[pair] = {"point": point, "seed": seed, "arm": arm}
         for arm, seed in cells.runs():
             found[label(arm, seed, ENTRY), label(arm, seed, END)] = {"point": CHANGE, "seed": seed, "arm": arm}
-        return {pair: about for pair, about in found.items() if set(pair) <= set(suite.evaluations)}
+        return {
+            pair: about for pair, about in found.items() if set(pair) <= set(suite.evaluations) and alike(suite, pair)
+        }
 
     def ends(self, suite: Suite, metric: str, measured: Mapping[tuple[str, str], Table]) -> Iterator[Table]:
         """The rows of one metric: the base, then each arm at RL entry and at the end."""
         about = suite.about(metric)
         if base := measured.get((BASE, metric)):
-            kept = {key: base[key] for key in ("value", "low", "high", "n")}
+            kept = {key: base[key] for key in ("value", "low", "high", "n", "degenerate")}
             over = {"over": "problems", "note": "one checkpoint: interval over problems", "seeds": 0, "by_seed": []}
-            yield {"arm": None, "point": BASE, **about, **kept, **over}
+            yield {"arm": None, "point": BASE, **about, **kept, **over} | {"shown": shown({**about, **kept}, [])}
         for point in POINTS:
             for arm in self.cells.arms:
                 rows = [(seed, measured.get((label(arm, seed, point), metric))) for seed in self.cells.finished[arm]]
                 each = [
-                    {"seed": seed, **{key: row[key] for key in ("value", "low", "high")}} for seed, row in rows if row
+                    {"seed": seed, **{key: row[key] for key in ("value", "low", "high", "degenerate")}}
+                    for seed, row in rows
+                    if row
                 ]
                 if each:
                     n = min(row["n"] for _, row in rows if row)
-                    yield {"arm": arm, "point": point, **about, **self.mean(arm, point, suite.name, metric, each, n)}
+                    row = {**about, **self.mean(arm, point, suite.name, metric, each, n)}
+                    yield {"arm": arm, "point": point, **row, "shown": shown(row, each)}
 
     def mean(self, arm: str, point: str, suite: str, metric: str, each: Sequence[Table], n: int) -> Table:
         """An arm's mean over its seeds: with a crossed interval from three seeds on, without one below."""
@@ -80,8 +91,9 @@ class Claims:
         if found is None or found["value"] is None:
             value = sum(values) / len(values) if values else None
             row = {"value": value, "low": None, "high": None, "over": None, "note": alone(len(each)), "n": n}
+            row["degenerate"] = len(each) == 1 and each[0]["degenerate"]
         else:
-            kept = {key: found[key] for key in ("value", "low", "high", "n")}
+            kept = {key: found[key] for key in ("value", "low", "high", "n", "degenerate")}
             row = {**kept, "over": "seeds and problems", "note": ""}
         return {**row, "seeds": len(each), "by_seed": list(each)}
 
@@ -106,6 +118,31 @@ class Claims:
             rows = found[f"{name} {point}"].values()
             band = {key: [getattr(row, key) for row in rows] for key in ("value", "low", "high")}
             yield {"arm": name, "point": point, "suite": suite.name, "seeds": len(own), "k": ks, **band}
+
+
+def shown(row: Mapping[str, Any], each: Sequence[Table]) -> str:
+    """What stands under a value: its interval; of one run that over problems, of two their values.
+
+    A star: no resample differs, so the interval says nothing of sampling noise.
+    """
+    unit, star = row["unit"], " *" if row["degenerate"] else ""
+    bounds = each[0] if len(each) == 1 else row
+    if bounds["low"] is not None:
+        return span(bounds["low"], bounds["high"], unit) + star
+    return f"seeds {', '.join(number(one['value'], unit) for one in each)}" if each else ""
+
+
+def refused(cells: Cells) -> Iterator[str]:
+    """What is not said of methods, a sentence each: for want of a control, of other arms, of seeds."""
+    if not cells.arms:
+        return
+    lacking = [arm for arm, seeds in cells.finished.items() if not seeds]
+    if cells.control in lacking:
+        yield f"The control {cells.control} has no finished run: no arm is compared with it."
+    if others := [arm for arm in lacking if arm != cells.control]:
+        yield f"Nothing is said of {listed(others)}: no finished run."
+    if len(cells.arms) > 1 or not lacking:
+        yield from refusals(cells.labels(END))
 
 
 def mean_curve(suite: Suite, labels: Sequence[str], k: int) -> Score:

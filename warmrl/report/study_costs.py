@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from warmrl.report.comparison_figures import listing, short
-from warmrl.report.figures import Figure, Row, text
+from warmrl.report.figures import Figure, text
 from warmrl.report.study_looks import panel, ratio
 from warmrl.report.words import DASH, duration
 
@@ -23,33 +24,16 @@ BAR = 26
 HUES = 8
 
 
-def amount(row: Row, name: str) -> float | None:
-    """How much of one thing a row of work counts; operations are summed over what they were spent on."""
-    value = row.get(name)
-    if isinstance(value, Mapping):
-        return float(sum(one for one in value.values() if one is not None))
-    return None if value is None else float(value)
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """The mean of what is known; None where nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
 def work(report: Mapping[str, Any], name: str) -> dict[str, dict[str, float | None]]:
-    """Of each arm and part the amount of one thing, the mean over its seeds; None where it was not counted."""
+    """Of each arm and part the amount of one thing, the mean over its seeds; None where any was not counted."""
     found: dict[str, dict[str, float | None]] = {}
     for arm in report["arms"]:
         own = [row for row in report["budget"]["rows"] if row["arm"] == arm["name"]]
         found[arm["name"]] = {}
         for part in PARTS:
-            by_seed: dict[Any, list[float | None]] = {}
-            for row in own:
-                if row["part"] == part:
-                    by_seed.setdefault(row["seed"], []).append(amount(row, name))
-            totals = [None if None in values else sum(filter(None, values)) for values in by_seed.values()]
-            found[arm["name"]][part] = mean(totals) if totals else (0.0 if own else None)
+            counts = [row[name] for row in own if row["part"] == part]
+            known = None if None in counts else fmean(counts) if counts else 0.0
+            found[arm["name"]][part] = known if own else None
     return found
 
 
@@ -59,8 +43,8 @@ def budget_figure(report: Mapping[str, Any]) -> Figure:
     panels = []
     for name in ("prompts", "samples", "trained_tokens", "flops"):
         counted = work(report, name)
-        whole = sum(value or 0 for value in counted.get(report["control"], {}).values())
-        if not whole:
+        parts = list(counted[report["control"]].values())
+        if None in parts or not (whole := sum(filter(None, parts))):
             continue
         data = []
         for part, hue in zip(PARTS, ("var(--c1)", "var(--axis)"), strict=True):

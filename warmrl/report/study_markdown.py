@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from warmrl.report import study_budget
 from warmrl.report.comparison_tables import RULES
-from warmrl.report.markdown import cell, contrasts, fenced, method, plain, table
+from warmrl.report.markdown import cell, contrasts, fenced, method, plain, sampling, table
 from warmrl.report.study_answers import sentence
-from warmrl.report.study_cells import POINTS, alone, rows_of
-from warmrl.report.study_methods import CHANGE
-from warmrl.report.words import DASH, change, duration, number, probability, quantity, span
+from warmrl.report.study_cells import alone, rows_of
+from warmrl.report.study_claims import STAR
+from warmrl.report.study_methods import CHANGE, WHEN
+from warmrl.report.words import DASH, change, duration, number, probability, quantity, sentence_case, span
 
 Report = Mapping[str, Any]
 
-TITLES = {"entry": "at RL entry", "end": "at the end", CHANGE: "from RL entry to the end"}
-COUNTS = ("prompts", "samples", "sampled_tokens", "trained_tokens", "teacher_tokens", "updates", "flops")
+COUNTS = (*study_budget.COUNTS, "flops")
 
 
 def render(report: Report) -> str:
@@ -35,9 +36,10 @@ def render(report: Report) -> str:
     lines += ["", "## Transfer", "", *transfer(report)]
     lines += ["", "## Budget", "", *budget(report)]
     lines += ["", "## Fairness", "", *fairness(report)]
+    lines += ["", "## How the answers were sampled", "", *sampling({**report, "checkpoints": []})]
     if report["findings"]:
         lines += ["", "## Findings on the way", "", *(f"- {plain(one)}" for one in report["findings"])]
-    lines += ["", "## Time", "", *times(report["timings"])]
+    lines += ["", "<!-- timings -->", "## Time", "", *times(report["timings"]), "<!-- /timings -->"]
     lines += ["", "## How to reproduce it", "", *fenced("\n".join(report["reproduce"])), "", "Environment:", ""]
     return "\n".join([*lines, *fenced(report["environment"]["same"])]) + "\n"
 
@@ -65,17 +67,17 @@ def of_suite(report: Report, suite: Mapping[str, Any]) -> Iterator[str]:
     if report["note"]:
         yield from [plain(sentence(report["note"])), ""]
     yield from endpoints(rows)
-    for point in (*POINTS, CHANGE):
+    for point in WHEN:
         claimed = rows_of(report["methods"]["contrasts"], suite=suite["name"], point=point)
         if claimed:
-            yield from ["", f"### Methods {TITLES[point]}", "", "Method claim: crossed over seeds and problems.", ""]
+            yield from ["", f"### Methods {WHEN[point]}", "", "Method claim: crossed over seeds and problems.", ""]
             yield from contrast_table(claimed)
     if report["methods"]["contrasts"]:
         yield from ["", RULES]
-    for point in (*POINTS, CHANGE):
+    for point in WHEN:
         found = rows_of(report["checkpoints"]["contrasts"], suite=suite["name"], point=point)
         if found:
-            yield from ["", f"### Checkpoints {TITLES[point]}", "", "Checkpoint claim: intervals over problems.", ""]
+            yield from ["", f"### Checkpoints {WHEN[point]}", "", "Checkpoint claim: intervals over problems.", ""]
             yield from contrast_table(found)
     yield from pass_at_k(rows_of(report["curves"], suite=suite["name"]))
 
@@ -89,11 +91,19 @@ def endpoints(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         [
             "base" if arm is None else f"{arm}, {point}",
             alone(seeds) or (f"{seeds} seeds" if seeds else "one checkpoint, over problems"),
-            *(cell(cells.get((arm, point, metric))) for metric in metrics),
+            *(endpoint(cells.get((arm, point, metric))) for metric in metrics),
         ]
         for arm, point, seeds in places
     ]
-    return table(["policy", "interval over", *metrics], body)
+    noted = ["", plain(STAR)] if any(row["degenerate"] for row in rows) else []
+    return [*table(["policy", "interval over", *metrics], body), *noted]
+
+
+def endpoint(row: Mapping[str, Any] | None) -> str:
+    """A value, and in brackets what stands under it on the page."""
+    if row is None or row["value"] is None:
+        return DASH
+    return number(row["value"], row["unit"]) + (f" ({row['shown']})" if row["shown"] else "")
 
 
 def contrast_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -107,7 +117,7 @@ def pass_at_k(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """pass@k at each point, a column a k."""
     if rows:
         ks = rows[0]["k"]
-        yield from ["", "### pass@k, %", "", "Mean over the runs; intervals over problems.", ""]
+        yield from ["", "### pass@k, %", "", "Mean over the runs; intervals over problems, for these very runs.", ""]
         body = [
             [
                 "base" if row["arm"] is None else f"{row['arm']}, {row['point']}",
@@ -124,7 +134,7 @@ def pass_at_k(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def regime(report: Report) -> Iterator[str]:
     """The entropy along both stages."""
     found = report["regime"]
-    yield from ["", f"## {plain(found['metric'].capitalize())} along both stages", ""]
+    yield from ["", f"## {plain(sentence_case(found['metric']))} along both stages", ""]
     for note in found["notes"]:
         yield from [f"{plain(sentence(note))}", ""]
     if found["curves"]:
@@ -156,9 +166,24 @@ def regime(report: Report) -> Iterator[str]:
                 for row in one["rows"]
             ]
             yield from ["", *table(["step", "difference", "interval", "adjusted p", "in words"], body)]
+    for part, title in (
+        ("outcome", f"In {report['outcome']}"),
+        ("warm", "In the warm start, which is to move entropy"),
+    ):
+        if flags := rows_of(found["flags"], part=part):
+            yield from ["", f"{plain(title)}:", "", *(f"- {plain(one['sentence'])}" for one in flags)]
+        elif found["flags"] and part == "outcome":
+            yield from ["", plain(f"In {report['outcome']} no run is flagged that was not before.")]
     if found["flags"]:
-        yield from ["", *(f"- {plain(one['sentence'])}" for one in found["flags"])]
-    yield from ["", plain(found["gain"]["sentence"])]
+        yield from ["", plain(found["flag_rule"])]
+    gain = found["gain"]
+    yield from ["", plain(gain["sentence"])]
+    if gain["points"]:
+        body = [
+            [one["arm"], str(one["seed"]), quantity(one["entropy"], found["unit"]), change(one["gain"], gain["unit"])]
+            for one in gain["points"]
+        ]
+        yield from ["", *table(["arm", "seed", f"{found['metric']} at RL entry", "gain"], body)]
 
 
 def transfer(report: Report) -> list[str]:
@@ -167,7 +192,7 @@ def transfer(report: Report) -> list[str]:
         [
             row["arm"],
             "mean" if row["seed"] is None else str(row["seed"]),
-            *(quantity(row[side][where], "share") for where in ("in", "out") for side in ("from", "to")),
+            *(quantity(row[side][where], row["unit"]) for where in ("in", "out") for side in ("from", "to")),
         ]
         for row in report["transfer"]
     ]

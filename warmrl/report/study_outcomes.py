@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from warmrl.report import study_cells
 from warmrl.report.comparison_figures import differences
 from warmrl.report.figures import Figure, Row, text
 from warmrl.report.study_looks import Look, appearances, axis, line, panel, scale, spread
+from warmrl.report.study_methods import WHEN
 from warmrl.report.study_trajectories import regime_unit
-from warmrl.report.words import number, quantity, sentence_case
+from warmrl.report.words import UNITS, change, quantity, sentence_case
 
-POINTS = {"entry": "at RL entry", "end": "at the end"}
+POINTS = {point: WHEN[point] for point in study_cells.POINTS}
 
 
 def outcome_figures(report: Mapping[str, Any]) -> list[Figure]:
@@ -92,7 +94,8 @@ def pass_figure(report: Mapping[str, Any], place: int, suite: str) -> Figure:
         "title": f"pass@k on {suite}",
         "across": 2,
         "panels": panels,
-        "caption": "Unbiased estimate, mean over seeds; bars are intervals. Dotted: the base.",
+        "caption": "Unbiased estimate, mean over seeds; bars: intervals over problems, for these very runs. "
+        "Dotted: the base.",
     }
 
 
@@ -107,7 +110,8 @@ def pass_line(curve: Row, look: Look, index: int, lines: int) -> Figure:
 
 def transfer_figure(report: Mapping[str, Any]) -> Figure:
     """In domain against out of it by the headline metric: an arrow an arm from RL entry to the end, seeds thin."""
-    looks, unit = appearances(report), headline_unit(report)
+    looks = appearances(report)
+    unit = report["transfer"][0]["unit"] if report["transfer"] else "share"
     data: list[Figure] = []
     for one in sorted(report["transfer"], key=lambda row: row["seed"] is None):
         look = looks[one["arm"]]
@@ -131,8 +135,8 @@ def transfer_figure(report: Mapping[str, Any]) -> Figure:
     metric, domain = report["headline"] or "score", report["domain"]
     layout = {
         "height": 400,
-        "xaxis": {"title": {"text": text(f"{domain['in']} (in domain), {axis_unit(unit)}")}, "showgrid": True},
-        "yaxis": {"title": {"text": text(f"{', '.join(domain['out'])} (out), {axis_unit(unit)}")}},
+        "xaxis": {"title": {"text": text(f"{domain['in']} (in domain), {UNITS[unit]}")}, "showgrid": True},
+        "yaxis": {"title": {"text": text(f"{', '.join(domain['out'])} (out), {UNITS[unit]}")}},
     }
     return {
         "kind": "transfer",
@@ -144,20 +148,10 @@ def transfer_figure(report: Mapping[str, Any]) -> Figure:
     }
 
 
-def headline_unit(report: Mapping[str, Any]) -> str:
-    """The unit of the headline metric."""
-    return str(next((one["unit"] for one in report["metrics"] if one["name"] == report["headline"]), "share"))
-
-
-def axis_unit(unit: str) -> str:
-    """A unit at the end of an axis title."""
-    return "%" if unit == "share" else unit
-
-
 def gain_figure(report: Mapping[str, Any]) -> Figure:
     """Entropy at RL entry against what Stage 2 gained, a point a run."""
-    looks, unit = appearances(report), regime_unit(report)
-    gain = report["regime"].get("gain") or {"points": []}
+    looks, unit, gain = appearances(report), regime_unit(report), report["regime"]["gain"]
+    gained = gain["unit"]
     data = []
     for arm in report["arms"]:
         look = looks[arm["name"]]
@@ -170,7 +164,7 @@ def gain_figure(report: Mapping[str, Any]) -> Figure:
             look,
             [scale(unit) * row["entropy"] for row in rows],
             points,
-            "share",
+            gained,
             said,
             mode="markers",
             marker={"size": 9},
@@ -178,7 +172,7 @@ def gain_figure(report: Mapping[str, Any]) -> Figure:
         trace["customdata"] = [
             [
                 text(label),
-                f"{number(row['gain'], 'share', signed=True)} points",
+                change(row["gain"], gained),
                 f" at {quantity(row['entropy'], unit)}",
             ]
             for label, row in zip(said, rows, strict=True)
@@ -187,12 +181,17 @@ def gain_figure(report: Mapping[str, Any]) -> Figure:
     layout = {
         "height": 400,
         "xaxis": {"title": axis("entropy at RL entry", unit), "showgrid": True},
-        "yaxis": {"title": {"text": text(f"gain in {report['headline']}, points")}, "zerolinecolor": "var(--axis)"},
+        "yaxis": {
+            "title": {
+                "text": text(f"gain in {report['headline']}, {'points' if gained == 'share' else UNITS[gained]}")
+            },
+            "zerolinecolor": "var(--axis)",
+        },
     }
     return {
         "kind": "gain",
         "title": "Entropy at RL entry against gain",
         "across": 1,
         "panels": [panel("figure-gain", "", data, layout)],
-        "caption": sentence_case(gain.get("sentence") or "A point a run."),
+        "caption": f"{gain['sentence']} A point a run.",
     }

@@ -8,17 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from warmrl.report.figures import Figure
+from warmrl.report.study_cells import POINTS
+from warmrl.report.study_claims import STAR, shown
 from warmrl.report.study_costs import COUNTED, budget_figure, budget_table, large, time_figure, time_table
 from warmrl.report.study_looks import key
-from warmrl.report.study_outcomes import POINTS, headline_unit, outcome_figures
+from warmrl.report.study_methods import WHEN
+from warmrl.report.study_outcomes import outcome_figures
 from warmrl.report.study_trajectories import regime_unit, trajectory_figures
-from warmrl.report.words import DASH, UNITS, change, number, probability, quantity, sentence_case, span
+from warmrl.report.tables import blocks
+from warmrl.report.words import DASH, UNITS, change, number, probability, quantity, span
 
 Table = dict[str, Any]
 
 STATUSES = ("unexplained", "accepted", "declared", "matched")
-WHEN = {"end": "at the end", "entry": "at RL entry", "change": "from RL entry to the end"}
-"""The points that contrasts are made at, in the order of the page."""
 SIDES = {"in": "in the training domain", "out": "out of the training domain"}
 
 
@@ -39,6 +41,9 @@ def studied(report: Mapping[str, Any]) -> Table:
         "flags": flags(report),
         "separation": separation(report),
         "training_ends": training_ends(report),
+        "gains": gains(report),
+        "blocks": blocks({"sampling": report["sampling"], "checkpoints": []}),
+        "starred": STAR if any("*" in row["shown"] for row in report["endpoints"]) else "",
         "curves": curves(report),
         "transfers": transfers(report),
         "counted": list(COUNTED.values()),
@@ -119,17 +124,10 @@ def standing_table(
 
 
 def endpoint(row: Mapping[str, Any] | None) -> Table | None:
-    """A value as a cell; below it its interval, or, of too few seeds, what there is: values by seed, one's interval."""
+    """A value as a cell; below it its interval, or, of too few seeds, what there is."""
     if row is None or row["value"] is None:
         return None
-    unit, runs = row["unit"], row.get("by_seed") or []
-    if row["low"] is None and len(runs) == 1:
-        row = {**row, **{side: runs[0][side] for side in ("low", "high")}}
-    if row["low"] is None:
-        small = f"seeds {', '.join(number(run['value'], unit) for run in runs)}" if runs else ""
-    else:
-        small = span(row["low"], row["high"], unit)
-    return {"value": number(row["value"], unit), "small": small}
+    return {"value": number(row["value"], row["unit"]), "small": row["shown"]}
 
 
 def seeds_of(report: Mapping[str, Any], arm: str) -> list[Any]:
@@ -144,7 +142,7 @@ def seeds_row(at: Mapping[Any, Mapping[str, Any]], arm: str, metrics: Sequence[M
         for point in POINTS:
             row = at.get((arm, point, metric["name"]))
             own = next((one for one in row["by_seed"] if one["seed"] == seed), None) if row else None
-            cells.append(own and endpoint({**own, "unit": metric["unit"]}))
+            cells.append(own and endpoint({**own, "unit": metric["unit"], "shown": shown({**own, **metric}, [])}))
     return {"arm": arm, "small": f"seed {seed}", "cells": cells}
 
 
@@ -196,17 +194,13 @@ def trajectory(report: Mapping[str, Any]) -> Table:
     return {"unit": UNITS[unit], "rows": rows}
 
 
-def begun(report: Mapping[str, Any], text: str) -> str:
-    """A sentence with a capital first, unless it begins with the name of an arm."""
-    return text if any(text.startswith(arm["name"]) for arm in report["arms"]) else sentence_case(text)
-
-
 def flags(report: Mapping[str, Any]) -> Table:
-    """What was flagged of single runs, and how many runs that are of all that finished."""
-    found = report["regime"].get("flags", ())
+    """What was flagged of single runs, by part; of Stage 2 how many runs that are of all that finished."""
+    found = report["regime"]["flags"]
+    said = {part: [one["sentence"] for one in found if one["part"] == part] for part in ("outcome", "warm")}
     return {
-        "sentences": [begun(report, one["sentence"]) for one in found],
-        "runs": len({(one["arm"], one["seed"]) for one in found}),
+        **said,
+        "runs": len({(one["arm"], one["seed"]) for one in found if one["part"] == "outcome"}),
         "of": sum(len(arm["seeds"]) for arm in report["arms"]),
     }
 
@@ -222,7 +216,7 @@ def separation(report: Mapping[str, Any]) -> list[Table]:
     return [
         {
             "pair": f"{one['to']} \N{MINUS SIGN} {one['from']}",
-            "sentence": begun(report, one["sentence"]),
+            "sentence": one["sentence"],
             "rows": [
                 {
                     "name": row["step"],
@@ -240,6 +234,18 @@ def separation(report: Mapping[str, Any]) -> list[Table]:
     ]
 
 
+def gains(report: Mapping[str, Any]) -> list[Table]:
+    """Entropy at RL entry and what came after it, a row a run."""
+    gain = report["regime"]["gain"]
+    return [
+        {
+            "name": f"{one['arm']}, seed {one['seed']}",
+            "cells": [quantity(one["entropy"], regime_unit(report)), change(one["gain"], gain["unit"])],
+        }
+        for one in gain["points"]
+    ]
+
+
 def training_ends(report: Mapping[str, Any]) -> list[Table]:
     """Reward and length in the first and last tenth of Stage 2, a row an arm: the mean over seeds."""
     found = []
@@ -249,15 +255,18 @@ def training_ends(report: Mapping[str, Any]) -> list[Table]:
             continue
         last = max(row["step"] for row in own)
         tenths = [[row for row in own if row["step"] <= 0.1 * last], [row for row in own if row["step"] > 0.9 * last]]
-        cells = [average(row.get(field) for row in rows) for field in ("reward", "length") for rows in tenths]
+        cells = [average(rows, field) for field in ("reward", "length") for rows in tenths]
         found.append({"arm": arm["name"], "cells": cells})
     return found
 
 
-def average(values: Iterable[float | None]) -> str:
-    """The mean of what is known, with three significant digits."""
-    known = [value for value in values if value is not None]
-    return f"{sum(known) / len(known):.3g}".replace("-", "\N{MINUS SIGN}") if known else DASH
+def average(rows: Iterable[Mapping[str, Any]], field: str) -> str:
+    """The mean over steps of what is known, with three significant digits; a row stands for `steps` of them."""
+    known = [(row[field], row["steps"]) for row in rows if row.get(field) is not None]
+    if not known:
+        return DASH
+    mean = sum(value * steps for value, steps in known) / sum(steps for _, steps in known)
+    return f"{mean:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def curves(report: Mapping[str, Any]) -> list[Table]:
@@ -273,7 +282,7 @@ def curves(report: Mapping[str, Any]) -> list[Table]:
                 k: {"value": number(value, "share"), "small": span(low, high, "share") if low is not None else ""}
                 for k, value, low, high in points
             }
-            name = f"{curve['arm']}, {POINTS.get(curve['point'], curve['point'])}" if curve["arm"] else "base"
+            name = f"{curve['arm']}, {WHEN[curve['point']]}" if curve["arm"] else "base"
             rows.append({"name": name, "cells": [cells.get(k) for k in ks]})
         if rows:
             found.append({"suite": suite["name"], "ks": ks, "rows": rows})
@@ -282,12 +291,11 @@ def curves(report: Mapping[str, Any]) -> list[Table]:
 
 def transfers(report: Mapping[str, Any]) -> Table:
     """The transfer figure in numbers."""
-    unit = headline_unit(report)
     rows = [
         {
             "name": one["arm"] if one["seed"] is None else f"{one['arm']}, seed {one['seed']}",
             "mean": one["seed"] is None,
-            "cells": [quantity(one[when][side], unit) for side in ("in", "out") for when in ("from", "to")],
+            "cells": [quantity(one[when][side], one["unit"]) for side in ("in", "out") for when in ("from", "to")],
         }
         for one in report["transfer"]
     ]

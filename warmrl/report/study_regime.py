@@ -16,14 +16,20 @@ from scipy.special import stdtrit
 from warmrl.report.methods import table
 from warmrl.report.scores import Evaluation, Suite, Table
 from warmrl.report.study_cells import BASE, Cells
-from warmrl.report.words import difference, number, quantity, span
+from warmrl.report.words import change, difference, number, quantity, sentence_case, span
 from warmrl.stats.crossed import FEWEST_SEEDS, Crossed, method_contrast, pseudovalues
 from warmrl.stats.intervals import numbered, t_limits
-from warmrl.stats.regime import relatives
+from warmrl.stats.regime import COLLAPSE, EXPLOSION, Relative, relatives
 from warmrl.stats.resampling import Array
-from warmrl.stats.separation import FEWEST_ARMS, clustered_rho, in_order, last_apart
+from warmrl.stats.separation import FEWEST_ARMS, SIDES, clustered_rho, in_order, last_apart
 
 HEADLINE = "entropy"
+SAID = {BASE: "the base", "entry": "RL entry"}
+FLAG_RULE = (
+    f"Flagged: entropy below {COLLAPSE:g} or above {EXPLOSION:g} times the base's, in the outcome stage also RL "
+    "entry's, with its whole interval over problems. Each point is judged alone: over many points some are flagged "
+    "by chance."
+)
 RULE = (
     "Steps are judged in order from RL entry and, back, from the end: one counts as apart only if every one before it, "
     "or every one after it, does. p is Bonferroni-adjusted over the arms and the two directions."
@@ -45,8 +51,8 @@ class Regime:
         self.unit = str(first["metrics"][self.metric]["unit"]) if first else "nats"
         self.first = first
 
-    def table(self, gains: Mapping[tuple[str, int], float]) -> Table:
-        """The whole block; `gains` are those of each run from RL entry to the end."""
+    def table(self, gains: Mapping[tuple[str, int], float], gained: str) -> Table:
+        """The whole block; `gains` are those of each run from RL entry to the end, in the unit `gained`."""
         notes = [] if self.points else ["the recipe has no `[probe]`: nothing was measured along the way"]
         notes += self.cells.remarks() if self.points else []
         return {
@@ -59,7 +65,8 @@ class Regime:
             "separation": self.separation(),
             "rule": RULE,
             "flags": list(self.flags()),
-            "gain": self.gain(gains),
+            "flag_rule": FLAG_RULE,
+            "gain": {**self.gain(gains), "unit": gained},
             "notes": notes,
         }
 
@@ -153,88 +160,112 @@ class Regime:
         steps = [step for step in own if min(len(own[step]), len(theirs.get(step, ()))) >= FEWEST_SEEDS]
         if not steps:
             rule = f"a claim about methods takes {FEWEST_SEEDS} seeds or more of each arm"
-            return about | {"rows": [], "ends": None, "sentence": f"{arm} against {control}: {rule}."}
-        found = [self.contrast(theirs[step], own[step]) for step in steps]
+            return about | {"rows": [], "ends": None, "whole": False, "sentence": f"{arm} against {control}: {rule}."}
+        found = [self.contrast(theirs[step], own[step], self.settings["level"]) for step in steps]
         judged = in_order(found, arms, self.settings["level"])
-        keys = ("difference", "low", "high", "p", "mde", "adjusted", "resolved")
+        keys = ("difference", "low", "high", "p", "adjusted", "family", "resolved")
+        strict = 1 - (1 - self.settings["level"]) / (SIDES * arms)
         rows = [
-            {"step": step, **{key: asdict(one)[key] for key in keys}} for step, one in zip(steps, judged, strict=True)
+            {"step": step, **{key: asdict(one)[key] for key in keys}}
+            | {"mde": self.contrast(theirs[step], own[step], strict).mde}
+            for step, one in zip(steps, judged, strict=True)
         ]
-        ends = last_apart(steps, judged)
-        return about | {"rows": rows, "ends": ends, "sentence": self.sentence(arm, rows)}
+        whole = all(self.at_end(side[steps[-1]]) for side in (own, theirs))
+        about |= {"rows": rows, "ends": last_apart(steps, judged), "whole": whole}
+        return about | {"sentence": self.sentence(arm, rows, whole)}
 
-    def contrast(self, theirs: Mapping[int, Evaluation], own: Mapping[int, Evaluation]) -> Crossed:
+    def at_end(self, runs: Mapping[int, Evaluation]) -> bool:
+        """Whether a point is the outcome stage's end, which is spelled by its name."""
+        return all(one["checkpoint"] == self.outcome for one in runs.values())
+
+    def contrast(self, theirs: Mapping[int, Evaluation], own: Mapping[int, Evaluation], level: float) -> Crossed:
         """An arm's runs against the control's at one step."""
         runs = {f"{side} {seed}": one for side, of in enumerate((theirs, own)) for seed, one in of.items()}
         suite, labels = self.suite(runs)
         sides = [table(suite, self.metric, part) for part in (labels[: len(theirs)], labels[len(theirs) :])]
-        alike = {"ids": suite.problems, "clusters": suite.clusters(self.metric), "level": self.settings["level"]}
+        alike: Table = {"ids": suite.problems, "clusters": suite.clusters(self.metric), "level": level}
         (first, first_weights), (second, second_weights) = (side for side in sides if side)
         return method_contrast(first, second, first_weights, second_weights, **alike)
 
-    def sentence(self, arm: str, rows: Sequence[Table]) -> str:
-        """Until when an arm is told apart from the control."""
-        control, name = self.cells.control, f"{self.metric} of {arm}"
-        resolved = [row for row in rows if row["resolved"]]
+    def sentence(self, arm: str, rows: Sequence[Table], whole: bool) -> str:
+        """Until when an arm is told apart from the control; `whole`: the last row is the end of the outcome stage."""
+        control, name = self.cells.control, f"{sentence_case(self.metric)} of {arm}"
+        resolved, final = [row for row in rows if row["resolved"]], rows[-1]
+        end = f"the end of {self.outcome}" if whole else f"step {final['step']}, the last that both have"
         if not resolved:
             most = max((row["mde"] for row in rows if row["mde"] is not None), default=None)
-            size = "" if most is None else f"; these runs resolve about {difference(most, self.unit)}"
-            return f"{name} can't be told apart from that of {control} at any step of {self.outcome}{size}."
+            size = "" if most is None else f"; these runs resolve about {difference(most, self.unit)} at a step"
+            return f"{name} can't be told apart from that of {control} at any probed step up to {end}{size}."
         first, last = resolved[0], resolved[-1]
         side = {True: "higher", False: "lower"}[first["difference"] > 0]
         if all((row["difference"] > 0) == (first["difference"] > 0) for row in resolved):
             what = f"{name} is {side} than that of {control}"
         else:
-            what = f"{name} differs from that of {control}, now one way, now the other,"
+            what = f"{name} differs from that of {control}, now one way, now the other"
         at = "RL entry" if first["step"] == 0 else f"step {first['step']}"
-        if first is rows[0] and last is rows[-1]:
-            gap = "" if len(resolved) == len(rows) else ", though not told apart at every step between"
-            return f"{what} from {at} to the end of {self.outcome}{gap}: still apart at the end."
-        if last is rows[-1]:
-            return f"{what} from {at} of {self.outcome} on: still apart at the end."
-        if last is first:
-            return f"{what} at {at}; at no later step of {self.outcome} are they told apart."
-        return f"{what} from {at} to step {last['step']} of {self.outcome}; after it they are not told apart."
+        if last is final:
+            start = "at" if first is final else f"from {at} to"
+            gap = len(resolved) < 1 + rows.index(last) - rows.index(first)
+            return f"{what}, told apart {start} {end}{', though not at every step between' if gap else ''}."
+        then = rows[rows.index(last) + 1]
+        after = f"step {then['step']}: {change(then['difference'], self.unit)}, interval "
+        after += span(then["low"], then["high"], self.unit, signed=True)
+        until = f"at {at}" if first is last else f"from {at} up to step {last['step']}"
+        return f"{what}, told apart {until}; after it not ({after})."
 
     def flags(self) -> Iterator[Table]:
-        """Collapse and explosion along each run, relative to the base's probe (`warmrl.stats.regime`)."""
+        """Collapse and explosion along each run (`warmrl.stats.regime`): against the base, and in Stage 2 RL entry.
+
+        A flag belongs to the part in which the run first has it; what a warm start leaves is no event of Stage 2.
+        """
         base = self.base()
         if base is None or self.metric != HEADLINE:
             return
         runs = {f"{place}": one for place, one in enumerate(self.points) if one["arm"] is not None}
-        suite, labels = self.suite({BASE: base, **runs})
+        suite, _ = self.suite({BASE: base, **runs})
         scores = {
             name: suite.score(one, one["metrics"][HEADLINE]["values"], one["metrics"][HEADLINE].get("weights"))
             for name, one in suite.evaluations.items()
         }
-        pairs = [(BASE, name) for name in labels if name != BASE]
+        order = sorted(runs, key=lambda name: self.place(runs[name]))
+        pairs = [(reference, name) for name in order for reference in self.references(name, runs)]
         found = relatives(suite.problems, scores, pairs, clusters=suite.clusters(HEADLINE), **self.settings)
-        by_run: dict[tuple[str, int, str], list[tuple[Evaluation, Any]]] = {}
-        order = [name for arm in self.cells.arms for name in labels if name in runs and runs[name]["arm"] == arm]
-        for name in sorted(order, key=lambda name: self.place(runs[name])):
-            kind = found[BASE, name].flag()
-            if kind is not None:
-                by_run.setdefault((runs[name]["arm"], runs[name]["seed"], kind), []).append(
-                    (runs[name], found[BASE, name])
-                )
-        for (arm, seed, what), flagged in sorted(by_run.items(), key=lambda item: self.cells.arms.index(item[0][0])):
-            yield {"arm": arm, "seed": seed, "kind": what, **self.flag(what, flagged)}
+        flagged: dict[tuple[str, int, str, str], list[tuple[Evaluation, Relative]]] = {}
+        for reference, name in pairs:
+            if what := found[reference, name].flag():
+                against = BASE if reference == BASE else "entry"
+                run = (runs[name]["arm"], runs[name]["seed"], what, against)
+                flagged.setdefault(run, []).append((runs[name], found[reference, name]))
+        arms = self.cells.arms
+        for arm, seed, kind, against in sorted(flagged, key=lambda run: (arms.index(run[0]), run[1:])):
+            about = {"arm": arm, "seed": seed, "kind": kind, "against": against}
+            yield about | self.flag(kind, against, flagged[arm, seed, kind, against])
+
+    def references(self, name: str, runs: Mapping[str, Evaluation]) -> Iterator[str]:
+        """What a point is beside: the base, and in the outcome stage the run's own RL entry."""
+        one = runs[name]
+        yield BASE
+        if one["stage"] == self.outcome:
+            entry = {"arm": one["arm"], "seed": one["seed"], "checkpoint": self.cells.entries[one["arm"]]}
+            yield from (other for other, found in runs.items() if entry.items() <= found.items())
 
     def place(self, one: Evaluation) -> tuple[int, int]:
         """Where a point is on its arm's way."""
         return self.order[one["arm"]].index(one["stage"]), self.step(one)
 
-    def flag(self, kind: str, flagged: Sequence[tuple[Evaluation, Any]]) -> Table:
+    def flag(self, kind: str, against: str, flagged: Sequence[tuple[Evaluation, Relative]]) -> Table:
         """A run's first point that is flagged, and the last."""
         (first, relative), last = flagged[0], flagged[-1][0]["checkpoint"]
-        size = f"{quantity(relative.value, self.unit)} against {quantity(relative.base, self.unit)} of the base"
+        size = f"{quantity(relative.value, self.unit)} against {quantity(relative.base, self.unit)} of {SAID[against]}"
         ratio = f"{relative.ratio:.2f} times, interval over problems {relative.low:.2f} to {relative.high:.2f}"
         verb = {"collapse": "has collapsed", "explosion": "has exploded"}[kind]
         until = f"; flagged last at {last}" if last != first["checkpoint"] else ""
-        who = f"{HEADLINE.capitalize()} of {first['arm']}, seed {first['seed']},"
+        who = f"{sentence_case(HEADLINE)} of {first['arm']}, seed {first['seed']},"
+        part = "outcome" if first["stage"] == self.outcome else "warm"
         about = {"checkpoint": first["checkpoint"], "stage": first["stage"], "step": self.step(first), "until": last}
         sizes = {key: getattr(relative, key) for key in ("value", "base", "ratio", "low", "high")}
-        return {**about, **sizes, "sentence": f"{who} {verb} at {first['checkpoint']}: {size} ({ratio}){until}."}
+        said = f"{who} {verb} at {first['checkpoint']}: {size} ({ratio}){until}."
+        return {"part": part, **about, **sizes, "sentence": said}
 
     def gain(self, gains: Mapping[tuple[str, int], float]) -> Table:
         """Entropy at RL entry against what each run gained after it, over arms and seeds."""
@@ -261,7 +292,7 @@ class Regime:
 
     def foretold(self, rho: float | None, low: float | None, high: float | None, arms: int, runs: int) -> str:
         """What may be said of entropy at entry and the gain after it."""
-        over = f"{self.metric} at RL entry and the gain after it, over {runs} runs of {arms} arms"
+        over = f"{sentence_case(self.metric)} at RL entry and the gain after it, over {runs} runs of {arms} arms"
         if rho is None:
             return f"Nothing is said of {self.metric} at RL entry and the gain after it: too few runs that differ."
         value = f"rank correlation {number(rho, 'count', signed=True)}"

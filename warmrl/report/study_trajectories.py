@@ -164,7 +164,8 @@ def separation_figure(report: Mapping[str, Any]) -> Figure:
         "across": 3,
         "panels": panels,
         "caption": "Arm minus control at the same step, with intervals. Filled: told apart; open: not. "
-        "The dotted line is the step at which separation ends; there is none where the arm stays apart to the end.",
+        "The dotted line is the last step at which it is told apart; there is none where that is the last of all, "
+        "or it never is.",
     }
 
 

@@ -198,13 +198,13 @@ def blocks(report: Mapping[str, Any]) -> Table:
 
 
 def used(evaluations: Sequence[str], targets: int) -> str:
-    """Which evaluations used a block: the suite alone where it is that of every target."""
+    """Which evaluations used a block: the suite alone where it is that of every target, or alone is named."""
     suites: dict[str, list[str]] = {}
     for one in evaluations:
         target, _, suite = one.rpartition(" on ")
         suites.setdefault(suite, []).append(target)
     return "; ".join(
-        suite if len(own) == targets and targets > 1 else f"{', '.join(own)} on {suite}"
+        suite if own == [""] or (len(own) == targets and targets > 1) else f"{', '.join(own)} on {suite}"
         for suite, own in suites.items()
     )
 

@@ -34,6 +34,8 @@ from warmrl.stats.resampling import Array
 
 FEWEST_SEEDS = 3
 """Below three runs of each arm nothing is said of a method: two seeds give one degree of freedom."""
+FURTHEST = 3.0
+"""How far the longer side of a share's interval may reach, in symmetric reaches."""
 
 
 @dataclass(frozen=True)
@@ -161,15 +163,21 @@ def method_change(
 
 
 def share_limits(value: float, low: float, high: float) -> tuple[float, float]:
-    """Limits of a share that stay between none and all: the same reach on the scale of log-odds.
+    """Limits of a share that stay between none and all: the same reach on the scale of log-odds, where that holds.
 
-    Near all or none the error is skewed: of pass@16 near 0.97 on 200 problems `value` plus and minus its reach covered
-    91 % at nominal 95 %, these 94 to 96 % (`bench/study_coverage.py`). Of none or all as they are, cut off.
+    Near all or none the error is skewed, and log-odds say so; where seeds differ at the very edge they run away (of
+    100, 100 and 98.3 % on 300 problems down to 77 %). So no limit is further off than `FURTHEST` times its symmetric
+    reach. Of none or all as they are, cut off. Measured, nominal 95 %, pass@16 of 200 problems, 500 studies each of 3
+    and 5 seeds that differ by .25 in logits: at 0.87 to 0.99 these cover 94 to 97 %, symmetric ones 90 to 96 %, and
+    the cap takes nothing from it. Beyond 0.995 most samples of problems hold no failure, and nothing covers (60 to
+    70 %); nor is 95 % held by three seeds that differ by .8 logits (90 to 94 %).
     """
     if not 0 < value < 1:
         return max(0.0, low), min(1.0, high)
-    centre, reach = math.log(value / (1 - value)), (high - low) / 2 / (value * (1 - value))
-    return float(expit(centre - reach)), float(expit(centre + reach))
+    reach, spread = (high - low) / 2, value * (1 - value)
+    centre, skewed = math.log(value / (1 - value)), reach / spread
+    down, up = float(expit(centre - skewed)), float(expit(centre + skewed))
+    return max(down, value - FURTHEST * reach), min(up, value + FURTHEST * reach)
 
 
 def judged(arms: Sequence[Array], missing: int, level: float) -> Crossed:

@@ -37,11 +37,14 @@ class Rho:
 
 
 def in_order(contrasts: Sequence[Crossed], arms: int, level: float) -> list[Crossed]:
-    """An arm's contrasts with the control, step by step, each with p adjusted along its steps and over `arms` arms."""
+    """An arm's contrasts with the control, step by step, each with p adjusted along its steps and over `arms` arms.
+
+    `family` is what the smaller of the two running p is multiplied by, however many steps there are.
+    """
     ps = [1.0 if one.p is None else one.p for one in contrasts]
     forth, back = list(accumulate(ps, max)), list(accumulate(reversed(ps), max))[::-1]
     adjusted = [min(1.0, SIDES * arms * min(pair)) for pair in zip(forth, back, strict=True)]
-    return [one.in_family(p, arms * len(ps), level) for one, p in zip(contrasts, adjusted, strict=True)]
+    return [one.in_family(p, SIDES * arms, level) for one, p in zip(contrasts, adjusted, strict=True)]
 
 
 def last_apart(steps: Sequence[int], contrasts: Sequence[Crossed]) -> int | None:

@@ -170,11 +170,13 @@
   const tally = (found) => found === null || found === undefined ? "–"
     : `${found[3] ? "✓" : "✗"}${found[1] ? ` ${found[0]}/${found[1]}` : ""}`;
 
+  const heading = (scope, text) => Object.assign(make("th", "", text), { scope });
+
   const runs = (problem, arm, here) => {
-    const head = make("tr", "", ...["seed", ...POINTS].map((one) => make("th", "", one)));
+    const head = make("tr", "", ...["seed", ...POINTS].map((one) => heading("col", one)));
     const rows = index.seeds.map((seed) => {
       const cells = POINTS.map((point) => make("td", "", tally(counts(problem, arm, seed, point))));
-      return make("tr", seed === here ? "here" : "", make("th", "", String(seed)), ...cells);
+      return make("tr", seed === here ? "here" : "", heading("row", String(seed)), ...cells);
     });
     const table = make("table", "", make("thead", "", head), make("tbody", "", ...rows));
     table.setAttribute("aria-label", `Solved (✓) or not (✗), and right samples, of ${arm}`);

@@ -187,9 +187,10 @@ def test_cells_that_are_not_there_are_refused(only: str, words: list[str], tmp_p
         assert word in str(refusal.value)
 
 
-def test_the_shipped_study_is_valid() -> None:
-    found = study_file.read(ROOT / "recipes" / "study" / "stage1_pocket.toml")
-    assert found is not None and len(found.cells) == 35
+@pytest.mark.parametrize(("name", "cells"), [("stage1_pocket", 35), ("stage1_qwen2_5_vl_7b", 15)])
+def test_the_shipped_studies_are_valid(name: str, cells: int) -> None:
+    found = study_file.read(ROOT / "recipes" / "study" / f"{name}.toml")
+    assert found is not None and len(found.cells) == cells
 
 
 def test_the_schema_knows_studies() -> None:

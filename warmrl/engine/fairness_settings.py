@@ -223,9 +223,13 @@ def curator(arm: Arm, stage: str, *, made_by: bool) -> dict[str, Any]:
     """
     choice = arm.recipe.stage[stage]
     settings = plain(choice) | {"data": read(arm, stage)}
-    for name, policy in {"policy": choice.config.policy, **choice.config.policies()}.items() if made_by else ():
-        settings[name] = trained(arm, policy)
-    return settings
+    return settings | policies_read(arm, stage) if made_by else settings
+
+
+def policies_read(arm: Arm, stage: str) -> dict[str, Any]:
+    """The policies that a stage reads, by field, each by what made it."""
+    config = stage_config(arm.recipe.stage[stage])
+    return {name: trained(arm, one) for name, one in {"policy": config.policy, **config.policies()}.items()}
 
 
 def trained(arm: Arm, policy: str) -> Any:
@@ -234,9 +238,13 @@ def trained(arm: Arm, policy: str) -> Any:
     if name.run is not None or name.stage not in arm.recipe.stage:
         return policy
     choice = arm.recipe.stage[name.stage]
-    earlier = {"policy": choice.config.policy, **choice.config.policies()}
-    before_it = {at: trained(arm, one) for at, one in earlier.items()}
-    made_of = {**plain(choice), **before_it, "step": name.step, "end": name.end, "data": read(arm, name.stage)}
+    made_of = {
+        **plain(choice),
+        **policies_read(arm, name.stage),
+        "step": name.step,
+        "end": name.end,
+        "data": read(arm, name.stage),
+    }
     return Told(made_of, f"{policy} (made by {choice.use}, this arm's own)")
 
 

@@ -171,6 +171,21 @@ def test_runs_elsewhere_count_where_they_are_named(home: Path) -> None:
     assert len(json.loads(warmrl("prune", "--json"))["entries"]) == 1
 
 
+def test_also_takes_a_run_or_a_study_and_refuses_what_is_none(home: Path) -> None:
+    made.entry(home, "far")
+    for name in ("one", "many/sft/seed-1"):
+        file = made.run(home / "elsewhere", name, {"rl": "x"}) / "run.json"
+        up = "../" * (len(Path(name).parts) + 1)
+        made.write(file, json.loads(file.read_text()) | {"entries": [f"{up}store/far"], "stages": {}})
+    made.study(home / "elsewhere", [("sft", 1, "finished")], "finished")
+    for name in ("one", "many", "many/sft/seed-1"):
+        assert json.loads(warmrl("prune", "--json", "--also", str(home / "elsewhere" / name)))["entries"] == {}, name
+    for name in ("nowhere", "store"):
+        with pytest.raises(UsageError, match="holds no run"):
+            warmrl("prune", "--yes", "--also", str(home / name))
+    assert (home / "store" / "far").exists()
+
+
 def test_policies_between_steps_stay_where_somebody_names_them(home: Path) -> None:
     steps = (5, 10, 15, 20, 25, 30)
     made.entry(home, "rl-key", steps)

@@ -142,6 +142,45 @@ def test_a_stage_of_another_name_is_compared() -> None:
     assert found(b=arm | {"declared": declared}) == []
 
 
+def curated(traces: dict[str, Any], reader: str = "warm", **change: Any) -> dict[str, Any]:
+    """An arm whose warm start or outcome reads what a curator makes."""
+    made = {"use": "traces", "data": "warmup", "teacher": TEACHER, "max_tokens": 32, **traces}
+    return {"stage": {"traces": made, reader: {"data": "traces"}}, **change}
+
+
+@pytest.mark.parametrize("reader", ["warm", "rl"])
+def test_curators_of_one_name_are_compared_by_what_they_do(reader: str) -> None:
+    """Their settings and their data, where they feed the warm start and where they feed the outcome."""
+    other = {"other": {"use": "pocket_geometry", "split": "train", "limit": 600, "seed": 1}}
+    arms = {"a": curated({}, reader), "b": curated({"max_tokens": 8}, reader),
+            "c": curated({"data": "other"}, reader, data=other)}  # fmt: skip
+    rows = {row["path"]: row for row in fairness(study(**arms)) if row["status"] == "unexplained"}
+    assert {path: who(row) for path, row in rows.items()} == {
+        "stage.traces.max_tokens": "b", "stage.traces.data": "c"
+    }  # fmt: skip
+    declared = {"declared": {"stage.traces.max_tokens": "short traces, by design"}}
+    assert found(a=arms["a"], b=arms["b"] | declared) == []
+    table = {"data": {"traces": {"use": "pocket_geometry", "limit": 8}}, "stage": {reader: {"data": "traces"}}}
+    assert f"stage.{reader}.data" in found(a=arms["a"], b=table), "a table of a curator's name is no curator"
+
+
+def test_what_rl_reads_of_a_warm_start_differs_with_it() -> None:
+    """A curator that draws from the policy before RL; the same one before the warm start is the method's own."""
+    pairs = {"use": "self_distill", "policy": "base", "data": "warmup", "chosen_from": "warm"}
+    arm = {"stage": {"pairs": pairs, "rl": {"use": "dpo", "policy": "warm", "data": "pairs"}}}
+    longer = overlay(arm, {"stage": {"warm": {"betas": [0.9, 0.98]}}, "declared": {"stage.warm": "its own"}})
+    assert found(a=arm, b=longer) == ["stage.pairs.chosen_from"]
+    assert found(a=arm, b=arm) == []
+
+
+def test_a_declared_path_is_read_by_its_parts() -> None:
+    """Not by its letters: a stage's name may be in another word."""
+    warm = {"stage": {"warm": False, "a": {**WARM}, "rl": {"policy": "a"}}, "eval": {"at": ["base", "a", "rl"]}}
+    other = {"stage": {"warm": False, "t": {**WARM, "learning_rate": 1e-4}, "rl": {"policy": "t"}},
+             "eval": {"at": ["base", "t", "rl"]}, "declared": {"stage.t.learning_rate": "tuned"}}  # fmt: skip
+    assert found(a=warm, b=other) == []
+
+
 def test_an_arm_without_a_warm_start_explains_itself() -> None:
     rows = fairness(study(b={"stage": {"warm": {"use": "none", "data": "warmup"}}}, c={"stage": {"warm": False, "rl":
                     {"policy": "base"}}, "eval": {"at": ["base", "rl"]}}))  # fmt: skip

@@ -17,9 +17,10 @@ from tiny_runs import Home
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from warmrl.cli.plan import look
-from warmrl.engine import recipe_file
+from warmrl.engine import recipe_file, study_file
 from warmrl.engine.checkpoints import find
 from warmrl.engine.export import export_policy
+from warmrl.engine.fairness import fairness, refuse_unexplained
 from warmrl.engine.policy import Policy
 from warmrl.engine.recipe_rules import stage_config
 from warmrl.plugin import local
@@ -27,6 +28,7 @@ from warmrl.plugin.registry import Registry
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "geometry3k"
 RECIPES = [one for one in sorted(FOLDER.glob("*.toml")) if one.stem != "specs"]  # a warm start taught by another model
+STUDY = Path(__file__).parents[2] / "recipes" / "study" / "stage1_qwen2_5_vl_7b.toml"
 VLAA_FOLDER = Path(__file__).parents[2] / "recipes" / "vlaa_thinking"
 VLAA = sorted(VLAA_FOLDER.glob("*grpo.toml"))
 WITHOUT = "what its policies and teachers write and score is not in these figures."
@@ -53,11 +55,15 @@ class Place:
 
     path: Path
 
+    def data(self, *more: str) -> list[str]:
+        """What puts the copies of data in the place of the Hub's; `more`: other tables of Geometry3K."""
+        names = {"data.train": "geometry3k", "suite.validation": "geometry3k", "suite.test": "geometry3k",
+                 "suite.mathvista": "mathvista", **dict.fromkeys(more, "geometry3k")}  # fmt: skip
+        return [f"{table}.path={json.dumps(str(self.path / name))}" for table, name in names.items()]
+
     def sets(self, file: Path, student: str, teacher: str) -> list[str]:
-        """What puts them in the place of the Hub's."""
-        geometry3k, mathvista = (json.dumps(str(self.path / name)) for name in ("geometry3k", "mathvista"))
-        data = {"data.train": geometry3k, "suite.validation": geometry3k, "suite.test": geometry3k}
-        paths = [f"{name}.path={one}" for name, one in {**data, "suite.mathvista": mathvista}.items()]
+        """The same, and models."""
+        paths = self.data()
         if file.stem == "specs":
             return [f"model.path={json.dumps(student)}", *paths]
         stage = "warm" if "opd" in file.stem else "traces"
@@ -129,6 +135,18 @@ def test_specs_is_planned_without_the_network(place: Place, tmp_path: Path, monk
     assert plan["resources"]["unknown"] == [f"`stage.pairs` (`self_distill`): {WITHOUT}"]
     assert not plan["resources"]["refused"]
     assert plan["findings"] == [RIGHT]
+
+
+def test_the_study_explains_every_difference_without_models(place: Place) -> None:
+    """And declares nothing in vain."""
+    study = study_file.read(STUDY, place.data("data.probe"))
+    assert study is not None
+    rows = fairness(study)
+    refuse_unexplained(rows, STUDY)
+    assert not [row for row in rows if "there is no difference" in row["reason"]]
+    assert {row["path"] for row in rows if row["status"] == "declared"} == {
+        "stage.warm", "stage.warm.data", "stage.warm.learning_rate", "stage.warm.prompts_per_step", "match"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("file", VLAA, ids=lambda file: file.stem)

@@ -13,9 +13,10 @@ from PIL import Image as Picture
 from planted_study import TOKENIZER, Planted
 from tokenizers import Tokenizer
 
+from warmrl.domain.errors import UsageError
 from warmrl.domain.problem import Image, Message, Problem, Text
 from warmrl.engine import sample_browser
-from warmrl.engine.sample_browser import Chunks, counts, dumped, shortened, write_browser
+from warmrl.engine.sample_browser import Chunks, counts, dumped, shortened, swap, write_browser
 from warmrl.engine.shown_problems import data_uri, opening
 from warmrl.engine.token_pieces import Kept, Pieces, centinats, fitted, pieces_of, whole
 
@@ -226,3 +227,21 @@ def test_text_can_close_no_script() -> None:
     text = dumped([HOSTILE, "a < b"])
     assert json.loads(text) == [HOSTILE, "a < b"]
     assert text.isascii() and "</" not in text and "<!" not in text
+
+
+def test_only_a_browser_is_replaced(tmp_path: Path) -> None:
+    """A folder of another kind, a cell's say, stays."""
+    run = tmp_path / "browser" / "seed-1" / "run.json"
+    run.parent.mkdir(parents=True)
+    run.write_text("{}")
+    (aside := tmp_path / "aside").mkdir()
+    (aside / "index.js").write_text("1")
+    with pytest.raises(UsageError, match="no sample browser"):
+        swap(aside, tmp_path / "browser")
+    assert run.read_text() == "{}"
+    run.parents[1].rename(tmp_path / "elsewhere")
+    for _ in range(2):
+        swap(aside, tmp_path / "browser")
+        (aside := tmp_path / "again").mkdir(exist_ok=True)
+        (aside / "index.js").write_text("2")
+    assert (tmp_path / "browser" / "index.js").read_text() == "2"

@@ -11,6 +11,7 @@ import pytest
 
 from warmrl.domain.errors import RecipeError, UsageError
 from warmrl.engine import recipe_file, study_file
+from warmrl.engine.randomness import generator
 from warmrl.engine.recipe_schema import schema
 from warmrl.engine.study_cells import cell_of, chosen
 from warmrl.engine.study_file import Cell, StudyFile
@@ -65,6 +66,14 @@ def test_the_cells_of_a_study(tmp_path: Path) -> None:
     assert recipe_file.read(tmp_path / "again.json").recipe == recipe
 
 
+def test_a_negative_seed_is_a_seed(tmp_path: Path) -> None:
+    found = study_of(tmp_path, BASE + STUDY.replace("[1, 2]", "[1, -1]") + NONE)
+    (cell,) = chosen(found, ["seed=-1"])
+    assert (found.recipe(cell).recipe.seed, found.recipe(cell).recipe.name) == (-1, "x-none-minus-1")
+    assert cell_of(found, "none,-1") == cell and str(cell.folder) == "none/seed--1"
+    assert generator(-1, "warm").random() != generator(1, "warm").random()
+
+
 def test_an_arm_is_laid_over_as_a_child_recipe_is(tmp_path: Path) -> None:
     """Another `use` replaces the table whole, `false` takes it away, anything else merges."""
     arms = (
@@ -107,6 +116,22 @@ REFUSED = {
     "suite": (STUDY.replace("validation", "charts") + NONE, ["`study.in_domain`", "`charts`", "`none`"]),
     "arm is no table": (STUDY + NONE + "[arm]\nsft = 3\n", ["arm"]),
     "arm's name": (STUDY + NONE + SFT.replace("arm.sft", 'arm."s/t"'), ["`arm.s/t`", "names a folder"]),
+    "arm's long name": (STUDY + NONE + SFT.replace("arm.sft", f"arm.{'s' * 65}"), ["at most 64"]),
+    "arm's foreign letters": (STUDY + NONE + SFT.replace("arm.sft", 'arm."größer"'), ["`arm.größer`", "a to z"]),
+    "arm in the study's own folder": (STUDY + NONE + SFT.replace("arm.sft", "arm.Browser"), ["`browser` of its own"]),
+    "outcome makes data": (
+        STUDY + 'outcome = "t"\n' + NONE + SFT + '[stage.t]\nuse = "traces"\ndata = "train"\n'
+        'teacher = { use = "local", path = "pocket:teacher" }\n',
+        ["`study.outcome`", "`t`", "trains in `none`, `sft`"],
+    ),
+    "outcome does not train": (STUDY + 'outcome = "warm"\n' + NONE + SFT, ["no stage of that name trains in `none`."]),
+    "entry is not evaluated": ('[eval]\nat = ["base", "rl"]\n' + STUDY + NONE, ["`eval.at` lacks `warm`", "add it"]),
+    "end is not evaluated": ('[eval]\nat = ["warm"]\n' + STUDY + NONE, ["`eval.at` lacks `rl`"]),
+    "entry between steps": (
+        STUDY + NONE + SFT + '[arm.sft.stage.rl]\npolicy = "warm@2"\n',
+        ['`eval.at = ["base", "warm@2", "rl"]`'],
+    ),
+    "huge seed": (STUDY.replace("[1, 2]", "[1, 9007199254740992]") + NONE, ["`study.seeds[1]`"]),
     "arm's seed": (STUDY + NONE + "[arm.sft]\nseed = 3\n", ["`arm.sft.seed`", "`study.seeds`"]),
     "arm's model key": (STUDY + NONE + SFT + "stepz = 3\n", ["In the arm `sft`", "`stage.warm.stepz`", "`steps`"]),
     "arm's declared": (STUDY + NONE + "[arm.sft]\ndeclared = 1\n", ["`arm.sft.declared`", "reasons"]),
@@ -162,9 +187,10 @@ def test_cells_that_are_not_there_are_refused(only: str, words: list[str], tmp_p
         assert word in str(refusal.value)
 
 
-def test_the_shipped_study_is_valid() -> None:
-    found = study_file.read(ROOT / "recipes" / "study" / "stage1_pocket.toml")
-    assert found is not None and len(found.cells) == 35
+@pytest.mark.parametrize(("name", "cells"), [("stage1_pocket", 35), ("stage1_qwen2_5_vl_7b", 15)])
+def test_the_shipped_studies_are_valid(name: str, cells: int) -> None:
+    found = study_file.read(ROOT / "recipes" / "study" / f"{name}.toml")
+    assert found is not None and len(found.cells) == cells
 
 
 def test_the_schema_knows_studies() -> None:

@@ -118,7 +118,8 @@ def prune(
         bool, typer.Option("--policies", help="Policies between the steps of a stage, too, that no run names.")
     ] = False,
     also: Annotated[
-        list[Path] | None, typer.Option("--also", metavar="DIR", help="Runs in this folder refer to the store, too.")
+        list[Path] | None,
+        typer.Option("--also", metavar="DIR", help="A run or study, or a folder of them: it refers to the store, too."),
     ] = None,
     ignore_damaged: Annotated[
         bool, typer.Option("--ignore-damaged", help="Count a run whose run.json cannot be read as no run.")

@@ -9,6 +9,10 @@ from pydantic import Field, field_validator
 from warmrl.domain.config import Config
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+ArmName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=64)]
+"""Of an arm: it names a folder."""
+Seed = Annotated[int, Field(gt=-(2**53), lt=2**53)]
+"""A number that every reader of JSON keeps as it is."""
 Budget = Literal["prompts", "samples", "tokens", "updates", "flops"]
 
 
@@ -19,9 +23,9 @@ class StudyTable(Config):
     everything else in which arms differ is looked for, and stops the study unless it is declared or accepted by name.
     """
 
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     """The seeds that every arm is run with. Below three nothing is said of methods."""
-    control: Name
+    control: ArmName
     """The arm that the others are compared with."""
     match: Budget = "prompts"
     """The budget in which the warm starts of all arms must be equal: prompts seen, samples drawn, tokens that the

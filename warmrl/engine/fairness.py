@@ -62,11 +62,12 @@ def fairness(study: StudyFile, accepted: Sequence[str] = (), work: Mapping[str, 
     trees = {name: tree(arm, table.outcome) for name, arm in arms.items()}
     keys = [key for key in trees[table.control] if key != "stage"]
     tops: dict[str, dict[str, Any]] = {key: {name: one.get(key) for name, one in trees.items()} for key in keys}
-    data = tops.pop("data")
+    read = {"data": tops.pop("data"), "stage": tops.pop("curators")}
     for key, values in tops.items():
         found.compare(key, values)
-    for name in dict.fromkeys(name for one in data.values() for name in one):
-        found.compare(f"data.{name}", {arm: one[name] for arm, one in data.items() if name in one})
+    for kind, tables in read.items():
+        for name in dict.fromkeys(name for one in tables.values() for name in one):
+            found.compare(f"{kind}.{name}", {arm: one[name] for arm, one in tables.items() if name in one})
     label = next(iter(arms.values())).label
     compare_stages(found, {name: one["stage"] for name, one in trees.items()}, table.outcome, label)
     judge = Judge(study, arms, accepted)
@@ -74,7 +75,8 @@ def fairness(study: StudyFile, accepted: Sequence[str] = (), work: Mapping[str, 
     rows.append(judge.declared_amount(match_row(study, arms, work)))
     rows += judge.stale(rows)
     own = [{key: value for key, value in row.items() if key != "differ"} for row in rows]
-    return [*own, warm_row(arms), *groups(study, found.equal, label)]
+    curators = tuple(f"stage.{name}" for one in read["stage"].values() for name in one)
+    return [*own, warm_row(arms), *groups(study, found.equal, label, curators), order_row(study, arms)]
 
 
 def compare_stages(found: Comparison, stages: Mapping[str, Mapping[str, Any]], outcome: str, label: str) -> None:
@@ -123,10 +125,7 @@ class Judge:
 
     def reason(self, arm: str, path: str) -> str | None:
         """What an arm declares of a path, or of a table that it is in."""
-        own = self.arms[arm]
-        paths = [path]
-        if own.entry not in (None, own.label) and path.startswith(f"stage.{own.label}."):
-            paths.append(path.replace(own.label, str(own.entry), 1))
+        paths = (path, self.own_path(arm, path))
         found = (why for at, why in self.study.declared[arm].items() for one in paths if covered(one, [at]))
         return next(found, None)
 
@@ -157,8 +156,15 @@ class Judge:
 
     def hit(self, arm: str, path: str, at: str) -> bool:
         """Whether one declaration of an arm speaks of a path."""
+        return covered(path, [at]) or covered(self.own_path(arm, path), [at])
+
+    def own_path(self, arm: str, path: str) -> str:
+        """A path of the warm start as the arm spells it, whose entry's stage may have another name."""
         own = self.arms[arm]
-        return covered(path, [at]) or covered(path.replace(f"stage.{own.label}", f"stage.{own.entry}", 1), [at])
+        top, *rest = path.split(".")
+        if own.entry is None or top != "stage" or rest[:1] != [own.label]:
+            return path
+        return ".".join([top, own.entry, *rest[1:]])
 
     def useless(self, path: str, where: str) -> Row:
         """A declaration that explains nothing."""
@@ -183,7 +189,7 @@ def told(value: Any) -> Any:
     if isinstance(value, Told):
         return value.text
     if isinstance(value, Read):
-        return ", ".join(value.names)
+        return ", ".join(name.partition(".")[2] for name in value.names)
     if isinstance(value, Content):
         return f"{value.place or 'its default'} (content {value.fingerprint[-12:]})"
     if isinstance(value, Mapping):
@@ -198,10 +204,14 @@ def warm_row(arms: Mapping[str, Arm]) -> Row:
     return {"path": f"stage.{next(iter(arms.values())).label}", "arms": values, "status": "declared", "reason": why}
 
 
-def groups(study: StudyFile, equal: Sequence[str], label: str) -> Iterator[Row]:
+def groups(study: StudyFile, equal: Sequence[str], label: str, curators: tuple[str, ...]) -> Iterator[Row]:
     """A row for each group of settings that are the same in all arms."""
     outcome = study.study.outcome
-    every = GROUPS | {"outcome": (f"stage.{outcome}",), "warm start": (f"stage.{label}",)}
+    every = GROUPS | {
+        "data": (*GROUPS["data"], *curators),
+        "outcome": (f"stage.{outcome}",),
+        "warm start": (f"stage.{label}",),
+    }
     for name, tops in every.items():
         paths = [path for path in equal if covered(path, tops)]
         if not paths:
@@ -211,11 +221,20 @@ def groups(study: StudyFile, equal: Sequence[str], label: str) -> Iterator[Row]:
         who = "arms that train before it" if name == "warm start" else "arms"
         why = f"{len(paths)} settings, equal in all {who}: {what}"
         yield {"path": name, "arms": dict.fromkeys(study.arms, "the same"), "status": "matched", "reason": why}
-    yield {
+
+
+def order_row(study: StudyFile, arms: Mapping[str, Arm]) -> Row:
+    """What the draws of each arm follow from. Versions are no part of a recipe: each cell writes down its own."""
+    outcome = study.study.outcome
+    names = {name: " and ".join(f"`{one}`" for one in (arm.entry, outcome) if one) for name, arm in arms.items()}
+    return {
         "path": "order of the data, versions",
-        "arms": dict.fromkeys(study.arms, "the same"),
+        "arms": {name: f"same seeds, {stages}" for name, stages in names.items()},
         "status": "matched",
-        "reason": "what a stage draws follows from the run's seed and the stage's name; one installation runs all arms",
+        "reason": (
+            "over equal data the order of problems and the random numbers of a stage follow from the run's seed and "
+            "the stage's name; versions are not known before the runs: the report's environment has them"
+        ),
     }
 
 

@@ -36,6 +36,7 @@ class Read:
     """Data that a stage reads: tables of the same names (which are compared themselves), or of the same content."""
 
     names: tuple[str, ...]
+    """By TOML path (`data.train`, `stage.traces/part`): a curator is not a `[data.*]` table of its name."""
     contents: tuple[Any, ...]
 
     def __eq__(self, other: object) -> bool:
@@ -89,6 +90,11 @@ def tree(arm: Arm, outcome: str) -> dict[str, Any]:
     found["model"] |= {"path": base_of(arm)}
     del found["model"]["revision"]
     found["data"] = {name: dataset(arm, f"data.{name}") for name in data_read(arm, outcome)}
+    found["curators"] = {
+        name: curator(arm, name, made_by=whole)
+        for stage, whole in ((arm.entry, False), (outcome, True))
+        for name in curators_read(arm, stage)
+    }
     found["suite"] = {name: suite(arm, name) for name in recipe.suite}
     found["eval"] |= {
         "at": Told(frozenset(places(arm, outcome)), list(recipe.eval.at) or "base and the end of every stage"),
@@ -184,7 +190,8 @@ class Content:
 def read(arm: Arm, stage: str) -> Read:
     """What a stage reads."""
     recipe, names = arm.recipe, data_of(stage_config(arm.recipe.stage[stage]))
-    return Read(tuple(names), tuple(content(arm, name) if name in recipe.data else made(arm, name) for name in names))
+    paths = (f"data.{name}" if name in recipe.data else f"stage.{name}" for name in names)
+    return Read(tuple(paths), tuple(content(arm, name) if name in recipe.data else made(arm, name) for name in names))
 
 
 def content(arm: Arm, name: str) -> Any:
@@ -197,8 +204,48 @@ def content(arm: Arm, name: str) -> Any:
 def made(arm: Arm, name: str) -> Any:
     """What identifies a curator's problems."""
     stage, _, part = name.partition("/")
+    return {"part": part, **curator(arm, stage, made_by=True)}
+
+
+def curators_read(arm: Arm, stage: str | None) -> list[str]:
+    """The curators that a stage reads, directly or through others."""
+    if stage is None:
+        return []
+    names = (name.partition("/")[0] for name in data_of(stage_config(arm.recipe.stage[stage])))
+    direct = [name for name in dict.fromkeys(names) if name in arm.recipe.stage]
+    return [one for name in direct for one in (name, *curators_read(arm, name))]
+
+
+def curator(arm: Arm, stage: str, *, made_by: bool) -> dict[str, Any]:
+    """A curator's settings; with `made_by` a policy that is trained here counts with all that made it.
+
+    What only the warm start reads is its method's own, trained policies and all.
+    """
     choice = arm.recipe.stage[stage]
-    return {"part": part, **plain(choice), "data": read(arm, stage)}
+    settings = plain(choice) | {"data": read(arm, stage)}
+    return settings | policies_read(arm, stage) if made_by else settings
+
+
+def policies_read(arm: Arm, stage: str) -> dict[str, Any]:
+    """The policies that a stage reads, by field, each by what made it."""
+    config = stage_config(arm.recipe.stage[stage])
+    return {name: trained(arm, one) for name, one in {"policy": config.policy, **config.policies()}.items()}
+
+
+def trained(arm: Arm, policy: str) -> Any:
+    """A policy by what made it: its stage's settings and all before it."""
+    name = CheckpointName.parse(policy)
+    if name.run is not None or name.stage not in arm.recipe.stage:
+        return policy
+    choice = arm.recipe.stage[name.stage]
+    made_of = {
+        **plain(choice),
+        **policies_read(arm, name.stage),
+        "step": name.step,
+        "end": name.end,
+        "data": read(arm, name.stage),
+    }
+    return Told(made_of, f"{policy} (made by {choice.use}, this arm's own)")
 
 
 def suite(arm: Arm, name: str) -> dict[str, Any]:

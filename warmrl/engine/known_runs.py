@@ -41,10 +41,11 @@ class Known:
 
 
 def known_runs(where: Path | None = None) -> list[Known]:
-    """Everything in a home: runs, measurements, studies, and the cells of each after it."""
+    """Everything in a home: runs, measurements, studies, and the cells of each after it. A home may be one itself."""
     where = where or home()
     found = []
-    for file in sorted([*where.glob(f"*/{RUN_FILE}"), *where.glob(f"*/{STUDY_FILE}")]):
+    places = (RUN_FILE, STUDY_FILE, f"*/{RUN_FILE}", f"*/{STUDY_FILE}")
+    for file in sorted(file for one in places for file in where.glob(one)):
         found.append(read(file, "study" if file.name == STUDY_FILE else "run"))
         if file.name == STUDY_FILE:
             cells = sorted(file.parent.glob(f"*/seed-*/{RUN_FILE}"))

@@ -100,8 +100,17 @@ class Loose:
 
 
 def runs_in(homes: Sequence[Path], ignore_damaged: bool) -> list[Known]:
-    """The runs of some homes. Raises `UsageError` where one can't be read: what it refers to is not known."""
-    found = [one for where in homes for one in known_runs(where)]
+    """The runs of some homes. Raises `UsageError` where one can't be read: what it refers to is not known; and for one
+    besides the first that holds none.
+    """
+    by_home = {where: known_runs(where) for where in homes}
+    for where in homes[1:]:
+        if all(one.wrong and not one.damaged for one in by_home[where]):
+            raise UsageError(
+                f"`--also {where}` holds no run, and nothing was removed: name a folder with run folders in it, or a "
+                "run's or study's own."
+            )
+    found = [one for own in by_home.values() for one in own]
     damaged = [one for one in found if one.damaged and one.kind != "study"]
     if damaged and not ignore_damaged:
         raise UsageError(

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from warmrl.domain.errors import WarmrlError
+from warmrl.domain.errors import UsageError, WarmrlError
 from warmrl.domain.problem import Problem
 from warmrl.engine.entries import Entries
 from warmrl.engine.run_folder import SAMPLES
@@ -126,7 +126,11 @@ def write_browser(study: StudyFile, folder: Path) -> dict[str, Any]:
 
 
 def swap(aside: Path, target: Path) -> None:
-    """Put a finished folder in the place of another, which is never there in part."""
+    """Put a finished browser in the place of another, which is never there in part. Raises `UsageError` for what is
+    none.
+    """
+    if target.exists() and not (target / "index.js").is_file():
+        raise UsageError(f"{target} is no sample browser (no index.js), and was left alone; move it away.")
     old = aside.with_name(f"{aside.name}-old")
     if target.exists():
         target.rename(old)

@@ -9,16 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from warmrl.domain.errors import RecipeError
-from warmrl.domain.study import StudyTable
+from warmrl.domain.recipe import Recipe
+from warmrl.domain.stages import MethodConfig
+from warmrl.domain.study import ArmName, StudyTable
 from warmrl.engine.recipe_errors import explain
 from warmrl.engine.recipe_file import STUDY, RecipeFile, assign, merged, overlay, validated
 from warmrl.engine.recipe_rules import stage_config
 
 OF_THE_STUDY = ("version", "name", "extends", "plugins", "seed", "study", "arm")
 """Keys that an arm cannot lay over: they are the whole study's."""
+TAKEN = ("browser",)
+"""Folders of a study that are no arm's; its files have a dot in their names, which an arm's name has not."""
+ARM_NAME = TypeAdapter[str](ArmName)
 
 
 @dataclass(frozen=True, order=True)
@@ -130,8 +135,7 @@ def arm_problems(overlays: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(arm, dict):
             yield f"`arm.{name}` is {arm!r:.40}; an arm is a table of what it changes, as `[arm.{name}.stage.warm]`."
             continue
-        if not name.isidentifier() and not name.replace("-", "_").isidentifier():
-            yield f"`arm.{name}`: an arm's name has letters, digits, `_` and `-` only, and names a folder."
+        yield from arm_name_problems(name)
         for key in OF_THE_STUDY:
             if key in arm:
                 hint = "seeds are `study.seeds`" if key == "seed" else "it is the whole study's"
@@ -139,6 +143,19 @@ def arm_problems(overlays: Mapping[str, Any]) -> Iterator[str]:
         reasons = arm.get("declared", {})
         if not isinstance(reasons, dict) or not all(isinstance(one, str) and one for one in reasons.values()):
             yield f'`arm.{name}.declared` is a table of TOML paths and reasons, as `match = "longer, by design"`.'
+
+
+def arm_name_problems(name: str) -> Iterator[str]:
+    """An arm's name that is none, or whose folder the study itself has."""
+    try:
+        ARM_NAME.validate_python(name)
+    except ValidationError:
+        yield (
+            f"`arm.{name:.80}`: an arm's name has letters (a to z), digits, `_` and `-` only, starts with a letter or "
+            "`_`, has at most 64 of them, and names a folder; give it another."
+        )
+    if name.casefold() in TAKEN:
+        yield f"`arm.{name}`: the study's folder has a `{name.casefold()}` of its own; give the arm another name."
 
 
 def name_problems(table: Mapping[str, Any], study: StudyTable, overlays: Mapping[str, Any]) -> Iterator[str]:
@@ -150,17 +167,38 @@ def name_problems(table: Mapping[str, Any], study: StudyTable, overlays: Mapping
 
 
 def shared_problems(found: StudyFile) -> Iterator[str]:
-    """Suites and an outcome stage that some arm lacks."""
-    outcome = found.study.outcome
+    """Suites, an outcome stage, or the evaluations of entry and end that some arm lacks."""
     recipes = {arm: file.recipe for arm, file in found.recipes.items()}
-    without = [a for a, one in recipes.items() if outcome not in one.stage or one.stage[outcome].kind == "curator"]
-    if without:
-        yield (
-            f"`study.outcome` is `{outcome}`, which all arms end with, and no training stage has that name in "
-            f"{', '.join(f'`{arm}`' for arm in without)}."
-        )
+    yield from outcome_problems(found, recipes)
     for field, names in (("in_domain", [found.study.in_domain]), ("out_of_domain", found.study.out_of_domain)):
         for one in names:
             lacking = [f"`{arm}`" for arm, recipe in recipes.items() if one not in recipe.suite]
             if lacking:
                 yield f"`study.{field}` names `{one}`, which is no `[suite.*]` table in {', '.join(lacking)}."
+
+
+def outcome_problems(found: StudyFile, recipes: Mapping[str, Recipe]) -> Iterator[str]:
+    """An outcome that does not train, or whose start or end is not evaluated."""
+    outcome, without = found.study.outcome, []
+    for arm, one in recipes.items():
+        if outcome not in one.stage or not isinstance(one.stage[outcome].config, MethodConfig):
+            without.append(f"`{arm}`")
+            continue
+        wanted = dict.fromkeys([found.entry(arm), outcome])
+        missing = [name for name in wanted if one.eval.at and name not in one.eval.at]
+        if missing:
+            yield (
+                f"In the arm `{arm}` `eval.at` lacks {' and '.join(f'`{name}`' for name in missing)}: what `{outcome}` "
+                f"starts from and what it makes are evaluated in every arm; add it, or leave `eval.at` empty."
+            )
+        elif found.entry(arm) not in (one.eval.at or ["base", *one.stage]):
+            yield (
+                f"In the arm `{arm}` `{outcome}` starts from `{found.entry(arm)}`, and an empty `eval.at` is the base "
+                f'and the end of every stage; name it there: `eval.at = ["base", "{found.entry(arm)}", '
+                f'"{outcome}"]`.'
+            )
+    if without:
+        yield (
+            f"`study.outcome` is `{outcome}`, which all arms end with, and no stage of that name trains in "
+            f"{', '.join(without)}."
+        )

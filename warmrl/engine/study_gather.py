@@ -83,12 +83,11 @@ class Found:
                 found = table(self.path / "evaluations" / f"{checkpoint}.{suite}" / "scores.json")
                 if found:
                     place = {key: places.get(checkpoint, {}).get(key) for key in ("stage", "step")}
-                    point = {end: "end", entry: "entry"}.get(checkpoint, checkpoint)
-                    about = self.about if checkpoint != "base" else {"arm": None, "seed": None}
-                    point = "base" if checkpoint == "base" else point
-                    yield {**about, "point": point, "checkpoint": checkpoint, **place, **found} | {
-                        "settings": block["settings"]
-                    }
+                    row = {"checkpoint": checkpoint, **place, **found, "settings": block["settings"]}
+                    if checkpoint == "base":
+                        yield {"arm": None, "seed": None, "point": "base", **row}
+                    if checkpoint != "base" or entry == "base":  # the base is the entry of an arm that starts from it
+                        yield {**self.about, "point": {end: "end", entry: "entry"}.get(checkpoint, checkpoint), **row}
 
     def probes(self) -> Iterator[Row]:
         """Every point of the probe."""

@@ -122,6 +122,28 @@ def test_a_signal_is_passed_on_and_the_rest_waits(tmp_path: Path) -> None:
     work.run(record.study.cells)
     assert sum(event == "started" for event, _ in heard.events) == 2
     assert not work.failed and set(states(record).values()) == {"waiting"}
+    assert work.stopped == dict.fromkeys(record.study.cells[:2], "here")
+
+
+def test_an_error_here_asks_each_cell_once_to_stop_and_waits_for_it(tmp_path: Path) -> None:
+    """One that is told twice would end before it could write what it has."""
+    record = record_in(tmp_path)
+    patient = (
+        "import signal, sys, time; told = []\n"
+        "signal.signal(15, lambda *_: told.append(1)); print('here', flush=True)\n"
+        "while not told: time.sleep(0.01)\n"
+        "time.sleep(0.3); print(f'told {len(told)}', flush=True)"
+    )
+    log = record.folder / "opd" / "seed-1" / LOG
+
+    class Failing(Listener):
+        def look(self) -> None:
+            if log.exists() and log.read_text():
+                raise OSError("The disk is full.")
+
+    with pytest.raises(OSError, match="disk is full"):
+        StudyRun(record, lambda _: python(patient), listener=Failing()).run(record.study.cells)
+    assert log.read_text() == "here\ntold 1\n"
 
 
 PARENT = """

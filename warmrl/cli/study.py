@@ -81,10 +81,7 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
         listener.planned(reasons)
         work.run([cell for cell, why in reasons.items() if why is not None])
     if stopping():
-        raise Interrupted(
-            f"Stopped by signal {stopping()}; its cells wrote checkpoints. The same command goes on from there.",
-            128 + stopping(),
-        )
+        raise Interrupted(stopped_sentence(stopping(), work.stopped), 128 + stopping())
     found = summarise(record, report_study(record), reasons)
     if asked.as_json:
         print(json.dumps(found))  # noqa: T201
@@ -93,6 +90,12 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
             f"{len(work.failed)} of {len(cells)} cells failed ({'; '.join(map(str, work.failed))}); the others are "
             "done. The same command tries them again."
         )
+
+
+def stopped_sentence(number: int, stopped: Mapping[Cell, str]) -> str:
+    """What a signal ended, each cell in its own words."""
+    cells = " ".join(f"{cell}: {said}" for cell, said in stopped.items()) or "No cell was stopped in the middle."
+    return f"Stopped by signal {number}. {cells} The same command goes on with the study."
 
 
 def most_processes(study: StudyFile) -> int:

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from warmrl.cli.report import report
 from warmrl.domain.errors import UsageError
 from warmrl.engine import study_file
 from warmrl.engine.cell_progress import place_of
-from warmrl.engine.run_place import LOG, claim, known_study
+from warmrl.engine.following_study import Study
+from warmrl.engine.run_place import LOG, MERGED, STUDY_FILE, claim, damaged_study, known_study
+from warmrl.engine.run_process import this_process
 from warmrl.engine.study_child import at_work, last_paragraph, only_one, threads
 from warmrl.engine.study_file import Cell
 from warmrl.engine.study_record import State, StudyRecord
@@ -212,6 +215,59 @@ def test_two_processes_at_one_study_keep_one_another_s_cells(tmp_path: Path) -> 
         time.sleep(0.01)
     assert [one.returncode for one in both] == [0, 0]
     assert set(states(record).values()) == {"finished"}
+
+
+def changed(record: StudyRecord) -> StudyRecord:
+    """The same study by another recipe."""
+    other = study_file.read(record.study.path, ["stage.rl.steps=7"])
+    assert other is not None
+    return StudyRecord(other, record.folder)
+
+
+def test_a_damaged_index_is_made_again_from_the_cells_folders(tmp_path: Path) -> None:
+    record = record_in(tmp_path)
+    run = record.folder / "opd" / "seed-1"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text('{"name": "small-opd-1", "state": "finished"}')
+    for text in ('{"name": "small", "cel', '{"name": "small", "cells": [{}]}', "[]"):
+        (record.folder / STUDY_FILE).write_text(text)
+        assert damaged_study(record.folder)
+        with pytest.raises(UsageError, match=r"study\.json is damaged"):
+            report(record.folder)
+        claim(record.folder, "small", study=True)
+        with pytest.raises(UsageError, match="holds the study `small`, and this is `large`"):
+            claim(record.folder, "large", study=True)
+        record.update({})
+        assert states(record)["opd/seed-1"] == "finished" and states(record)["opd/seed-2"] == "waiting"
+
+
+def test_a_recipe_is_not_replaced_while_another_process_is_at_a_cell(tmp_path: Path) -> None:
+    record = record_in(tmp_path)
+    before = (record.folder / MERGED).read_bytes()
+    with only_one(record.folder / "none" / "seed-2", lambda: 0):
+        record.begin({})  # the same recipe
+        with pytest.raises(UsageError, match="Another process runs the study .*none, seed 2"):
+            changed(record).begin({})
+    assert (record.folder / MERGED).read_bytes() == before
+    changed(record).begin({})
+    assert (record.folder / MERGED).read_bytes() != before
+
+
+def test_who_looks_on_sees_that_a_study_was_killed(tmp_path: Path) -> None:
+    """Its file says which process is at it; one that ends while another is at a cell leaves it to that one."""
+    record = record_in(tmp_path)
+    seen = Study(record.folder)
+    seen.poll()
+    assert seen.state == "running"
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    killed = StudyRecord(record.study, record.folder)
+    killed.process = this_process() | {"pid": gone.pid}
+    killed.begin({Cell(1, "opd"): "running"})
+    seen.poll()
+    assert seen.state == "died"
+    killed.end()
+    assert "process" not in known_study(record.folder)
 
 
 def test_one_process_at_a_cell(tmp_path: Path) -> None:

@@ -44,11 +44,11 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
     from warmrl.cli.study_display import listener_for
     from warmrl.engine import slurm
     from warmrl.engine.launch import launched
-    from warmrl.engine.run_place import claim, home
+    from warmrl.engine.run_place import MERGED, claim, home
     from warmrl.engine.storage import require_space
     from warmrl.engine.study_cells import Known, chosen
     from warmrl.engine.study_child import cell_command, threads
-    from warmrl.engine.study_record import MERGED, StudyRecord
+    from warmrl.engine.study_record import StudyRecord
     from warmrl.engine.study_run import StudyRun
 
     slurm.adopt()
@@ -67,6 +67,7 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
     record = StudyRecord(study, folder)
     fair(study, asked.accept)
     reasons = {cell: known.why(cell) for cell in cells}
+    say_damaged(folder)
     record.begin(states(record, known, reasons))
     plan_once(record, known.store, asked)
     with listener_for(record) as listener:
@@ -98,6 +99,16 @@ def stopped_sentence(number: int, stopped: Mapping[Cell, str]) -> str:
     return f"Stopped by signal {number}. {cells} The same command goes on with the study."
 
 
+def say_damaged(folder: Path) -> None:
+    """Say that the index of the study's cells is made again, where it has to be."""
+    from warmrl.engine.run_place import STUDY_FILE, damaged_study
+
+    if damaged_study(folder):
+        print(  # noqa: T201
+            f"{folder / STUDY_FILE} is damaged; it is made again from what the cells' own folders say.", file=sys.stderr
+        )
+
+
 def most_processes(study: StudyFile) -> int:
     """The processes of the arm that takes most."""
     return max(file.recipe.launch.processes for file in study.recipes.values())
@@ -113,7 +124,10 @@ def states(record: StudyRecord, known: Known, reasons: Mapping[Cell, str | None]
     for cell in record.study.cells:
         folder = record.folder / cell.folder
         state = there.get(folder)
-        if cell not in reasons and (state == "failed" or (state == "running" and at_work(folder))):
+        if cell not in reasons and state == "failed":
+            continue
+        if cell not in reasons and at_work(folder):
+            found[cell] = "running"
             continue
         found[cell] = "finished" if (reasons[cell] if cell in reasons else known.why(cell)) is None else "waiting"
     return found
@@ -153,7 +167,8 @@ def report_study(record: StudyRecord) -> list[Path]:
 def report_again(folder: Path) -> None:
     """Write the report of a study's folder again, from what its cells left. Raises `UsageError`."""
     from warmrl.engine import study_file
-    from warmrl.engine.study_record import MERGED, StudyRecord
+    from warmrl.engine.run_place import MERGED
+    from warmrl.engine.study_record import StudyRecord
 
     study = study_file.read(folder / MERGED)
     if study is None:
@@ -177,7 +192,7 @@ def summarise(record: StudyRecord, reports: Sequence[Path], reasons: Mapping[Cel
     for one in rows:
         if one["state"] == "failed":
             where = f"{one['arm']}, seed {one['seed']}"
-            print(f"Failed: {where}: {one['error']} ({record.folder / one['folder']}/log.txt)", file=sys.stderr)  # noqa: T201
+            print(f"Failed: {where}: {one.get('error')} ({record.folder / one['folder']}/log.txt)", file=sys.stderr)  # noqa: T201
     for file in reports:
         if file.suffix == ".html":
             console.print(f"Report: {file}", highlight=False, soft_wrap=True)

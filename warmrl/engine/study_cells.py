@@ -11,6 +11,7 @@ from typing import Any
 from warmrl.domain.dataset import Dataset
 from warmrl.domain.errors import UsageError
 from warmrl.engine.entries import CURATED, Entries, policy_folder
+from warmrl.engine.grading import lacking
 from warmrl.engine.handoff import handoff_file
 from warmrl.engine.run_folder import RESOLVED, differences, resolved
 from warmrl.engine.run_place import known_run, object_in
@@ -147,15 +148,23 @@ def gone(entries: Entries, folder: Path, run: dict[str, Any]) -> Iterator[str]:
             yield f"its stage `{stage}` is not in the store any more"
     for checkpoint in entries.checkpoints():
         for suite in entries.file.recipe.suite:
-            if not entries.sampled(checkpoint, suite):
-                yield f"answers of `{checkpoint}` to `{suite}` are not in the store any more"
-    for point in getattr(entries, "probes", list)():
+            if not answered(entries, checkpoint, suite):
+                yield f"answers of `{checkpoint}` to `{suite}`, or their grades, are not in the store any more"
+    for point in entries.probes():
         probe = entries.file.recipe.probe
         there = (folder / "probes" / f"{point}.json").is_file()
-        if probe and not (there and entries.sampled(point, probe.on, probe.metrics, probe.samples)):
+        if probe and not (there and answered(entries, point, probe.on, probe.metrics, probe.samples)):
             yield f"the probe at `{point}` is not there any more"
     if not (folder / "report.json").is_file():
         yield "its report is gone"
+
+
+def answered(entries: Entries, checkpoint: str, suite: str, *how: Any) -> bool:
+    """Whether every answer is there, and judged by every grader of the suite."""
+    draws, registry = entries.draws(checkpoint, suite, *how), entries.file.registry
+    return entries.sampled(checkpoint, suite, *how) and not any(
+        lacking(one, entries.suite(suite), registry) for one in draws
+    )
 
 
 def stage_files(entries: Entries, stage: str) -> Iterator[Path]:

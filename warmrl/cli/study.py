@@ -69,7 +69,7 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
     reasons = {cell: known.why(cell) for cell in cells}
     say_damaged(folder)
     record.begin(states(record, known, reasons))
-    plan_once(record, known.store, asked)
+    plan_once(record, known.store, asked, stopping)
     with listener_for(record) as listener:
         work = StudyRun(
             record,
@@ -140,19 +140,20 @@ def fair(study: StudyFile, accept: Sequence[str]) -> None:
     refuse_unexplained(fairness(study, accept), study.path)
 
 
-def plan_once(record: StudyRecord, store: Path, asked: Asked) -> None:
+def plan_once(record: StudyRecord, store: Path, asked: Asked, stopping: Any) -> None:
     """Write the study's plan before anything is spent. A start that goes on with the same study keeps the first's."""
     from warmrl.engine.keys import key_of
     from warmrl.engine.run_place import object_in
     from warmrl.engine.storage import write_json
-    from warmrl.engine.study_plan import study_plan
+    from warmrl.engine.study_plan import study_plan, used
 
     file, of = record.folder / "plan.json", key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
+    if object_in(file).get("of") == of:
+        return
+    found = study_plan(record.study, store, None, asked.accept, jobs=asked.jobs, measure=None, stopping=stopping)
     with record.alone():
-        if object_in(file).get("of") != of:
-            write_json(
-                file, study_plan(record.study, store, None, asked.accept, jobs=asked.jobs, measure=None) | {"of": of}
-            )
+        if object_in(file).get("of") != of:  # nor has another process planned meanwhile
+            write_json(file, found | {"of": of, "used": used(record.study, record.folder)})
 
 
 def report_study(record: StudyRecord) -> list[Path]:

@@ -22,7 +22,6 @@ from warmrl.cli import study_display
 from warmrl.cli.main import app
 from warmrl.domain.errors import UsageError, WarmrlError
 from warmrl.engine import study_file
-from warmrl.engine.cell_progress import Place
 from warmrl.engine.entries import Entries
 from warmrl.engine.experiment import Experiment
 from warmrl.engine.progress import Progress
@@ -180,9 +179,15 @@ def test_a_person_sees_where_every_cell_is(terminal: bool, tmp_path: Path, monke
     record.begin({none: "finished", sft: "waiting", other: "waiting", failing: "waiting"})
     monkeypatch.setattr(study_display, "READ_SECONDS", 0.0)
     monkeypatch.setattr(study_display, "PLAIN_SECONDS", 0.0)
-    monkeypatch.setattr(
-        study_display, "place_of", lambda run: Place("rl", "grpo", 40, 180, {"reward": 0.25, "entropy": 1.5})
-    )
+    stage = {"name": "small-sft-1", "state": "running", "now": {"stage": "rl", "store": "rl"}}
+    settings = {"stage": {"warm": {"use": "sft", "steps": 1}, "rl": {"use": "grpo", "steps": 180}}}
+    (record.folder / sft.folder / "rl").mkdir(parents=True)
+    for name, text in [
+        ("run.json", json.dumps(stage)),
+        ("recipe.resolved.json", json.dumps(settings)),
+        ("rl/metrics.jsonl", '{"step": 39}\n{"step": 40, "reward": 0.25, "entropy": 1.5}\n{"step": 41, "rew'),
+    ]:
+        (record.folder / sft.folder / name).write_text(text)
     console = Console(force_terminal=terminal, width=120, file=io.StringIO(), color_system=None)
     monkeypatch.setattr(study_display, "Console", lambda **_: console)
     with redirect_stderr(io.StringIO()) as piped, study_display.listener_for(record) as listener:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ import pytest
 from warmrl.cli.report import report
 from warmrl.domain.errors import UsageError
 from warmrl.engine import study_file
-from warmrl.engine.cell_progress import place_of
 from warmrl.engine.following_study import Study
 from warmrl.engine.run_place import LOG, MERGED, STUDY_FILE, claim, damaged_study, known_study
 from warmrl.engine.run_process import this_process
@@ -246,7 +245,7 @@ def test_a_recipe_is_not_replaced_while_another_process_is_at_a_cell(tmp_path: P
     before = (record.folder / MERGED).read_bytes()
     with only_one(record.folder / "none" / "seed-2", lambda: 0):
         record.begin({})  # the same recipe
-        with pytest.raises(UsageError, match="Another process runs the study .*none, seed 2"):
+        with pytest.raises(UsageError, match=r"Another process runs the study .*none, seed 2"):
             changed(record).begin({})
     assert (record.folder / MERGED).read_bytes() == before
     changed(record).begin({})
@@ -304,28 +303,3 @@ def test_a_study_and_a_run_do_not_take_each_other_s_folders(tmp_path: Path) -> N
     (run / "run.json").write_text('{"name": "small"}')
     with pytest.raises(UsageError, match="holds a run of the recipe `small`, and this is a study"):
         claim(run, "small", study=True)
-
-
-def test_where_a_cell_is(tmp_path: Path) -> None:
-    """The first stage that is begun and not done, and its last whole row; a torn one is left out."""
-    entries: Mapping[str, dict[str, str]] = {
-        "warm": {"key.json": '{"stage": "warm", "use": "sft"}', "done.json": "{}"},
-        "rl": {
-            "key.json": '{"stage": "rl", "use": "grpo", "settings": {"steps": 9}}',
-            "metrics.jsonl": '{"step": 1}\n{"step": 2, "reward": 0.5}\n{"step": 3, "rew',
-        },
-    }
-    (run := tmp_path / "run").mkdir()
-    assert place_of(run) is None
-    (run / "run.json").write_text(json.dumps({"entries": ["../warm", "../rl", "../samples-x"]}))
-    for name, files in entries.items():
-        (tmp_path / name).mkdir()
-        for file, text in files.items():
-            (tmp_path / name / file).write_text(text)
-    place = place_of(run)
-    assert place is not None
-    assert (place.stage, place.use, place.step, place.steps, place.row["reward"]) == ("rl", "grpo", 2, 9, 0.5)
-    (tmp_path / "rl" / "metrics.jsonl").unlink()
-    assert (place := place_of(run)) is not None and (place.step, place.row) == (0, {})
-    (tmp_path / "rl" / "done.json").write_text("{}")
-    assert place_of(run) is None

@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from warmrl.domain.dataset import Dataset
 from warmrl.engine.budget import AMOUNTS, warm_budget
 from warmrl.engine.entries import Entries
 from warmrl.engine.fairness import fairness
@@ -22,50 +20,11 @@ from warmrl.engine.forecast.report import resources_report
 from warmrl.engine.forecast.resources import Resources
 from warmrl.engine.forecast.speeds import Speeds, measurable, measured
 from warmrl.engine.run_place import known_run
-from warmrl.engine.storage import canonical
+from warmrl.engine.study_entries import StudyEntries
 from warmrl.engine.study_file import Cell, StudyFile
 from warmrl.engine.usage import Usage, usage_of
 
 PLAN = "plan.json"
-
-
-@dataclass
-class ArmEntries(Entries):
-    """An arm's entries, whose datasets are opened once for all arms that have the same."""
-
-    opened: dict[str, Dataset[Any]] = field(default_factory=dict)
-
-    def dataset(self, name: str) -> Dataset[Any]:
-        """A table's dataset. Raises `DataError`."""
-        kind, _, table = name.partition(".")
-        key = canonical(getattr(self.file.recipe, kind)[table].model_dump(mode="json"))
-        if key in self.opened:
-            self._datasets.setdefault(name, self.opened[key])
-        self.opened[key] = super().dataset(name)
-        return self.opened[key]
-
-
-@dataclass
-class Cells:
-    """The entries of all cells. Seeds of an arm differ in `seed` alone, so they share what is opened."""
-
-    study: StudyFile
-    store: Path
-
-    @cached_property
-    def arms(self) -> dict[str, Entries]:
-        """Each arm's, with the first seed."""
-        opened: dict[str, Dataset[Any]] = {}
-        return {name: ArmEntries(file, self.store, opened=opened) for name, file in self.study.recipes.items()}
-
-    def entries(self, cell: Cell) -> Entries:
-        """One cell's."""
-        first = self.arms[cell.arm]
-        recipe = first.file.recipe.model_copy(update={"seed": cell.seed})
-        return Entries(
-            replace(first.file, recipe=recipe), self.store, _datasets=first._datasets,
-            _fingerprints=first._fingerprints, _suites=first._suites,
-        )  # fmt: skip
 
 
 @dataclass
@@ -149,7 +108,7 @@ def study_plan(
     it times are those that an earlier plan has measured. `only`: these cells (default: all).
     Raises `UsageError` for a model or a teacher that is none, `DataError` for data that cannot be read.
     """
-    cells = Cells(study, store)
+    cells = StudyEntries(study, store)
     here = machine(device, max(file.recipe.launch.processes for file in study.recipes.values()))
     outlines: dict[Any, Any] = {}
     resources = {name: Resources(one, here, outlines=outlines) for name, one in cells.arms.items()}
@@ -160,7 +119,7 @@ def study_plan(
     found = Work()
     chosen = only or study.cells
     for cell in chosen:
-        entries = cells.entries(cell)
+        entries = cells.of(cell)
         found.add(cell, entries, Costs(entries, resources[cell.arm], reports[cell.arm], speeds))
     return {
         "name": study.name,
@@ -179,7 +138,7 @@ def study_plan(
     }  # fmt: skip
 
 
-def whole(cells: Cells, resources: Mapping[str, Resources]) -> dict[str, Resources]:
+def whole(cells: StudyEntries, resources: Mapping[str, Resources]) -> dict[str, Resources]:
     """Each arm's resources as if nothing were there: what is reused is left out cell by cell."""
     nowhere = Path("no-store")
     return {
@@ -188,7 +147,7 @@ def whole(cells: Cells, resources: Mapping[str, Resources]) -> dict[str, Resourc
 
 
 def speeds_of(
-    cells: Cells,
+    cells: StudyEntries,
     work: Mapping[str, Mapping[str, Any]],
     store: Path,
     peak: float | None,

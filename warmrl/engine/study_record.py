@@ -61,7 +61,7 @@ class StudyRecord:
         here = object_in(self.folder / MERGED)
         if not here or key_of(here) == key_of(self.study.whole()):
             return
-        process = known_study(self.folder).get("process")
+        process = known_study(self.folder).get("process") or {}
         busy = [str(cell) for cell in self.study.cells if at_work(self.folder / cell.folder)]
         if alive(process) and process["pid"] != self.process["pid"]:
             busy.append(f"process {process['pid']}")

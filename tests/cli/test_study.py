@@ -22,12 +22,12 @@ from warmrl.cli import study_display
 from warmrl.cli.main import app
 from warmrl.domain.errors import UsageError, WarmrlError
 from warmrl.engine import study_file
-from warmrl.engine.cell_progress import Place
 from warmrl.engine.entries import Entries
 from warmrl.engine.experiment import Experiment
 from warmrl.engine.progress import Progress
 from warmrl.engine.run_folder import RunFolder
 from warmrl.engine.run_place import known_study
+from warmrl.engine.study_cells import Known
 from warmrl.engine.study_file import Cell
 from warmrl.engine.study_record import StudyRecord
 from warmrl.testing.run import environment, results, write_recipe
@@ -98,8 +98,21 @@ def test_a_study_is_killed_goes_on_and_is_reused(
     assert [one.returncode for one in both] == [0, 0], ends
     assert not any(Path(f"/proc/{one}").exists() for one in cells)
     assert known_study(folder)["state"] == "finished"
+    plan, report = (json.loads((folder / name).read_text()) for name in ("plan.json", "report.json"))
+    assert [one["folder"] for one in plan["cells"]] == ["none/seed-1", "sft/seed-1"] and plan["used"] == {}
+    assert report["kind"] == "study" and {one["name"]: one["seeds"] for one in report["arms"]} == {
+        "none": [1],
+        "sft": [1],
+    }
+    assert report["timings"]["estimates"] and "small" in (folder / "report.html").read_text()
     found = study_file.read(tmp_path / "contract.json")
     assert found is not None
+    known = Known(found, folder, tmp_path / "home" / "store")
+    assert known.why(Cell(1, "sft")) is None
+    grades = next((tmp_path / "home" / "store").glob("*/grades-*"))
+    grades.rename(aside := tmp_path / "grades")
+    assert any("or their grades" in str(known.why(cell)) for cell in found.cells)
+    aside.rename(grades)
     whole = RunFolder(tmp_path / "whole" / "run")
     Experiment(Entries(found.recipe(Cell(1, "sft")), tmp_path / "whole" / "store"), whole, Progress()).run()
     assert made(folder / "sft" / "seed-1") == made(whole.path)
@@ -180,9 +193,15 @@ def test_a_person_sees_where_every_cell_is(terminal: bool, tmp_path: Path, monke
     record.begin({none: "finished", sft: "waiting", other: "waiting", failing: "waiting"})
     monkeypatch.setattr(study_display, "READ_SECONDS", 0.0)
     monkeypatch.setattr(study_display, "PLAIN_SECONDS", 0.0)
-    monkeypatch.setattr(
-        study_display, "place_of", lambda run: Place("rl", "grpo", 40, 180, {"reward": 0.25, "entropy": 1.5})
-    )
+    stage = {"name": "small-sft-1", "state": "running", "now": {"stage": "rl", "store": "rl"}}
+    settings = {"stage": {"warm": {"use": "sft", "steps": 1}, "rl": {"use": "grpo", "steps": 180}}}
+    (record.folder / sft.folder / "rl").mkdir(parents=True)
+    for name, text in [
+        ("run.json", json.dumps(stage)),
+        ("recipe.resolved.json", json.dumps(settings)),
+        ("rl/metrics.jsonl", '{"step": 39}\n{"step": 40, "reward": 0.25, "entropy": 1.5}\n{"step": 41, "rew'),
+    ]:
+        (record.folder / sft.folder / name).write_text(text)
     console = Console(force_terminal=terminal, width=120, file=io.StringIO(), color_system=None)
     monkeypatch.setattr(study_display, "Console", lambda **_: console)
     with redirect_stderr(io.StringIO()) as piped, study_display.listener_for(record) as listener:

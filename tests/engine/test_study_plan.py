@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,15 @@ from tiny_runs import RECIPE, Home
 from typer.testing import CliRunner
 
 from warmrl.cli.main import app
-from warmrl.domain.errors import RecipeError
+from warmrl.domain.errors import Interrupted, RecipeError, UsageError
 from warmrl.engine import study_file
+from warmrl.engine import study_plan as planning
 from warmrl.engine.entries import Entries
+from warmrl.engine.forecast import measuring as process
 from warmrl.engine.forecast import speeds as measuring
 from warmrl.engine.forecast.speeds import Speed, Speeds, answers_key, measured, stage_speed_key
-from warmrl.engine.study_plan import estimates_beside, study_plan
-from warmrl.engine.usage import Usage, keep_usage, usage_of
+from warmrl.engine.study_plan import estimates_beside, study_plan, used
+from warmrl.engine.usage import KeptUsage, Usage, usage_of
 
 ARMS = """
 [study]
@@ -95,8 +100,18 @@ def test_times_are_those_of_known_speeds_and_what_is_there_takes_none(file: Path
     folder = tmp_path / "two"
     (folder / "opd" / "seed-1").mkdir(parents=True)
     assert estimates_beside(folder) == []
-    (folder / "plan.json").write_text(json.dumps(found))
-    (folder / "opd" / "seed-1" / "usage.json").write_text(json.dumps(asdict(Usage(30.0, 20.0, 8 << 20))))
+    other = folder / "opd" / "seed-2"  # reused: made before the plan
+    other.mkdir()
+    found["cells"][2] |= {"stages": [], "evaluations": []}
+    for run, usage in [(folder / "opd" / "seed-1", Usage(70.0, 60.0, 6 << 20)), (other, Usage(9e3, 9e3, 1))]:
+        (run / "usage.json").write_text(json.dumps(asdict(usage)))
+    before = used(study, folder)
+    assert set(before) == {"opd/seed-1", "opd/seed-2"}
+    (folder / "plan.json").write_text(json.dumps(found | {"used": before}))
+    for run in (folder / "opd" / "seed-1", other):
+        (run / "run.json").write_text('{"state": "finished"}')
+    assert estimates_beside(folder) == []
+    (folder / "opd" / "seed-1" / "usage.json").write_text(json.dumps(asdict(Usage(100.0, 80.0, 8 << 20))))
     time, cpu, memory = estimates_beside(folder)
     assert (time["estimated"], time["measured"]) == (first["seconds"], 30.0)
     assert (cpu["estimated"], cpu["measured"]) == (first["cpu_seconds"], 20.0)
@@ -105,12 +120,14 @@ def test_times_are_those_of_known_speeds_and_what_is_there_takes_none(file: Path
 
 def test_a_run_keeps_what_it_used_and_its_next_start_adds_to_it(tmp_path: Path) -> None:
     assert usage_of(tmp_path) is None
-    keep_usage(tmp_path, None)
+    KeptUsage(tmp_path, None).keep()
     first = usage_of(tmp_path)
     assert first is not None
     assert first.cpu_seconds > 0
     assert first.peak_bytes > 10 << 20
-    keep_usage(tmp_path, Usage.now())
+    again = KeptUsage(tmp_path, Usage.now())
+    for _ in range(3):  # along the way, too: nothing is added twice
+        again.keep()
     second = usage_of(tmp_path)
     assert second is not None
     assert 0 <= second.cpu_seconds - first.cpu_seconds < first.cpu_seconds
@@ -129,6 +146,42 @@ def test_the_command_refuses_after_its_tables(file: Path) -> None:
         assert words in found.stdout
 
 
+def test_a_dry_run_plans_the_cells_that_are_asked_for_and_no_other_folder(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stand_in(*_: Any, only: Any, **__: Any) -> dict[str, Any]:
+        return {"cells": list(map(str, only)), "fairness": [], "refused": []}
+
+    monkeypatch.setattr(planning, "study_plan", stand_in)
+    found = CliRunner().invoke(app, ["run", str(file), "--dry-run", "--json", "--only", "arm=none,seed=2"])
+    assert json.loads(found.stdout)["cells"] == ["none, seed 2"]
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.json").write_text('{"name": "two"}')
+    refused = CliRunner().invoke(app, ["plan", str(file), "--out", str(tmp_path / "taken")])
+    assert isinstance(refused.exception, UsageError) and "holds a run of the recipe `two`" in str(refused.exception)
+
+
+def test_what_measures_ends_with_whoever_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    log = tmp_path / "log.txt"
+    with pytest.raises(Interrupted, match="while speeds were measured"):
+        measuring.said([sys.executable, "-S", "-c", patient], log, lambda: 15 if log.read_text() else 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
+    assert measuring.said([sys.executable, "-S", "-c", "print('a'); print('b')"], log, lambda: 0) == "b"
+    monkeypatch.setattr(process, "try_all", lambda *_: signal.raise_signal(signal.SIGTERM))
+    (place := tmp_path / "place").mkdir()
+    (place / "asked.json").write_text("[]")
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(SystemExit):
+            process.main(place / "asked.json", place / "told.json")
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert not place.exists()
+
+
 @pytest.mark.slow
 def test_speeds_are_measured_once(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process tries each distinct stage and each suite; a second plan takes what the first has kept."""
@@ -137,7 +190,7 @@ def test_speeds_are_measured_once(file: Path, tmp_path: Path, monkeypatch: pytes
     assert all(one["seconds"] > 0 for one in found["cells"])
     assert found["estimates"]["peak_bytes"] > 100 << 20
     assert not (tmp_path / "home" / "store").exists()
-    monkeypatch.setattr(measuring, "tried", lambda _: pytest.fail("measured again"))
+    monkeypatch.setattr(measuring, "tried", lambda *_: pytest.fail("measured again"))
     study = study_file.read(file)
     assert study is not None
     again = measured(

@@ -7,15 +7,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from warmrl.cli.report import report
 from warmrl.domain.errors import UsageError
 from warmrl.engine import study_file
-from warmrl.engine.cell_progress import place_of
-from warmrl.engine.run_place import LOG, claim, known_study
+from warmrl.engine.following_study import Study
+from warmrl.engine.run_place import LOG, MERGED, STUDY_FILE, claim, damaged_study, known_study
+from warmrl.engine.run_process import this_process
 from warmrl.engine.study_child import at_work, last_paragraph, only_one, threads
 from warmrl.engine.study_file import Cell
 from warmrl.engine.study_record import State, StudyRecord
@@ -122,6 +124,28 @@ def test_a_signal_is_passed_on_and_the_rest_waits(tmp_path: Path) -> None:
     work.run(record.study.cells)
     assert sum(event == "started" for event, _ in heard.events) == 2
     assert not work.failed and set(states(record).values()) == {"waiting"}
+    assert work.stopped == dict.fromkeys(record.study.cells[:2], "here")
+
+
+def test_an_error_here_asks_each_cell_once_to_stop_and_waits_for_it(tmp_path: Path) -> None:
+    """One that is told twice would end before it could write what it has."""
+    record = record_in(tmp_path)
+    patient = (
+        "import signal, sys, time; told = []\n"
+        "signal.signal(15, lambda *_: told.append(1)); print('here', flush=True)\n"
+        "while not told: time.sleep(0.01)\n"
+        "time.sleep(0.3); print(f'told {len(told)}', flush=True)"
+    )
+    log = record.folder / "opd" / "seed-1" / LOG
+
+    class Failing(Listener):
+        def look(self) -> None:
+            if log.exists() and log.read_text():
+                raise OSError("The disk is full.")
+
+    with pytest.raises(OSError, match="disk is full"):
+        StudyRun(record, lambda _: python(patient), listener=Failing()).run(record.study.cells)
+    assert log.read_text() == "here\ntold 1\n"
 
 
 PARENT = """
@@ -192,6 +216,59 @@ def test_two_processes_at_one_study_keep_one_another_s_cells(tmp_path: Path) -> 
     assert set(states(record).values()) == {"finished"}
 
 
+def changed(record: StudyRecord) -> StudyRecord:
+    """The same study by another recipe."""
+    other = study_file.read(record.study.path, ["stage.rl.steps=7"])
+    assert other is not None
+    return StudyRecord(other, record.folder)
+
+
+def test_a_damaged_index_is_made_again_from_the_cells_folders(tmp_path: Path) -> None:
+    record = record_in(tmp_path)
+    run = record.folder / "opd" / "seed-1"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text('{"name": "small-opd-1", "state": "finished"}')
+    for text in ('{"name": "small", "cel', '{"name": "small", "cells": [{}]}', "[]"):
+        (record.folder / STUDY_FILE).write_text(text)
+        assert damaged_study(record.folder)
+        with pytest.raises(UsageError, match=r"study\.json is damaged"):
+            report(record.folder)
+        claim(record.folder, "small", study=True)
+        with pytest.raises(UsageError, match="holds the study `small`, and this is `large`"):
+            claim(record.folder, "large", study=True)
+        record.update({})
+        assert states(record)["opd/seed-1"] == "finished" and states(record)["opd/seed-2"] == "waiting"
+
+
+def test_a_recipe_is_not_replaced_while_another_process_is_at_a_cell(tmp_path: Path) -> None:
+    record = record_in(tmp_path)
+    before = (record.folder / MERGED).read_bytes()
+    with only_one(record.folder / "none" / "seed-2", lambda: 0):
+        record.begin({})  # the same recipe
+        with pytest.raises(UsageError, match=r"Another process runs the study .*none, seed 2"):
+            changed(record).begin({})
+    assert (record.folder / MERGED).read_bytes() == before
+    changed(record).begin({})
+    assert (record.folder / MERGED).read_bytes() != before
+
+
+def test_who_looks_on_sees_that_a_study_was_killed(tmp_path: Path) -> None:
+    """Its file says which process is at it; one that ends while another is at a cell leaves it to that one."""
+    record = record_in(tmp_path)
+    seen = Study(record.folder)
+    seen.poll()
+    assert seen.state == "running"
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    killed = StudyRecord(record.study, record.folder)
+    killed.process = this_process() | {"pid": gone.pid}
+    killed.begin({Cell(1, "opd"): "running"})
+    seen.poll()
+    assert seen.state == "died"
+    killed.end()
+    assert "process" not in known_study(record.folder)
+
+
 def test_one_process_at_a_cell(tmp_path: Path) -> None:
     assert not at_work(tmp_path / "cell")
     with only_one(tmp_path / "cell", lambda: 0):
@@ -226,28 +303,3 @@ def test_a_study_and_a_run_do_not_take_each_other_s_folders(tmp_path: Path) -> N
     (run / "run.json").write_text('{"name": "small"}')
     with pytest.raises(UsageError, match="holds a run of the recipe `small`, and this is a study"):
         claim(run, "small", study=True)
-
-
-def test_where_a_cell_is(tmp_path: Path) -> None:
-    """The first stage that is begun and not done, and its last whole row; a torn one is left out."""
-    entries: Mapping[str, dict[str, str]] = {
-        "warm": {"key.json": '{"stage": "warm", "use": "sft"}', "done.json": "{}"},
-        "rl": {
-            "key.json": '{"stage": "rl", "use": "grpo", "settings": {"steps": 9}}',
-            "metrics.jsonl": '{"step": 1}\n{"step": 2, "reward": 0.5}\n{"step": 3, "rew',
-        },
-    }
-    (run := tmp_path / "run").mkdir()
-    assert place_of(run) is None
-    (run / "run.json").write_text(json.dumps({"entries": ["../warm", "../rl", "../samples-x"]}))
-    for name, files in entries.items():
-        (tmp_path / name).mkdir()
-        for file, text in files.items():
-            (tmp_path / name / file).write_text(text)
-    place = place_of(run)
-    assert place is not None
-    assert (place.stage, place.use, place.step, place.steps, place.row["reward"]) == ("rl", "grpo", 2, 9, 0.5)
-    (tmp_path / "rl" / "metrics.jsonl").unlink()
-    assert (place := place_of(run)) is not None and (place.step, place.row) == (0, {})
-    (tmp_path / "rl" / "done.json").write_text("{}")
-    assert place_of(run) is None

@@ -34,12 +34,15 @@ def plan(
         list[str] | None,
         typer.Option(help="Of a study: a difference between arms that is meant, by its TOML path.", metavar="PATH"),
     ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Of a study: these cells alone: arm=opd,seed=3.", metavar="arm=A,seed=S")
+    ] = None,
 ) -> None:
     """Say what would run and what would be reused, and what memory, time and disk it takes; refuse what cannot fit.
 
     Of a study: every cell, and in what its arms differ beyond their warm starts.
     """
-    show_any(recipe, out, sets or [], as_json, device, measure, jobs, accept or [])
+    show_any(recipe, out, sets or [], as_json, device, measure, jobs, accept or [], only or [])
 
 
 def show_any(
@@ -51,19 +54,30 @@ def show_any(
     measure: bool | None = None,
     jobs: int = 1,
     accept: Sequence[str] = (),
+    only: Sequence[str] = (),
 ) -> None:
     """Print the plan of a recipe or of a study."""
+    from warmrl.cli.run import refuse_of_a_study
     from warmrl.engine import recipe_file, study_file
+    from warmrl.engine.run_place import claim, home
 
     study = study_file.read(recipe, sets)
     if study is None:
+        refuse_of_a_study(recipe, {"jobs": jobs > 1, "only": only, "accept": accept})
         show_plan(recipe_file.read(recipe, sets), out, as_json, device, measure=measure)
     else:
-        show_study(study, as_json, device, measure, jobs, accept)
+        claim(out or home() / study.name, study.name, study=True)
+        show_study(study, as_json, device, measure, jobs, accept, only)
 
 
 def show_study(
-    study: StudyFile, as_json: bool, device: str | None, measure: bool | None, jobs: int, accept: Sequence[str]
+    study: StudyFile,
+    as_json: bool,
+    device: str | None,
+    measure: bool | None,
+    jobs: int,
+    accept: Sequence[str],
+    only: Sequence[str],
 ) -> None:
     """Print the plan of a study. Raises, after the tables that show it, `RecipeError` for differences between arms that
     nothing explains, and `UsageError` for what cannot fit.
@@ -72,9 +86,11 @@ def show_study(
     from warmrl.domain.errors import UsageError
     from warmrl.engine.fairness import refuse_unexplained
     from warmrl.engine.run_place import home
+    from warmrl.engine.study_cells import chosen
     from warmrl.engine.study_plan import study_plan
 
-    found = study_plan(study, home() / "store", device, accept, jobs=jobs, measure=measure)
+    cells = chosen(study, only)
+    found = study_plan(study, home() / "store", device, accept, jobs=jobs, measure=measure, only=cells)
     if as_json:
         print(json.dumps(found))  # noqa: T201
     else:

@@ -45,14 +45,14 @@ def run(
     cell: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a recipe; the same command after a kill goes on where it was, and again reuses everything."""
-    from warmrl.engine.signals import Stopping
-
-    stopping = Stopping()
     if dry_run:
         from warmrl.cli.plan import show_any
 
-        show_any(recipe, out, sets or [], as_json, jobs=jobs, accept=accept or [])
+        show_any(recipe, out, sets or [], as_json, jobs=jobs, accept=accept or [], only=only or [])
         return
+    from warmrl.engine.signals import Stopping
+
+    stopping = Stopping()  # before anything that takes time to load
     from warmrl.engine import launch, recipe_file, slurm, study_file
     from warmrl.engine.study_cells import cell_of
     from warmrl.engine.study_child import only_one

@@ -44,11 +44,11 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
     from warmrl.cli.study_display import listener_for
     from warmrl.engine import slurm
     from warmrl.engine.launch import launched
-    from warmrl.engine.run_place import claim, home
+    from warmrl.engine.run_place import MERGED, claim, home
     from warmrl.engine.storage import require_space
     from warmrl.engine.study_cells import Known, chosen
     from warmrl.engine.study_child import cell_command, threads
-    from warmrl.engine.study_record import MERGED, StudyRecord
+    from warmrl.engine.study_record import StudyRecord
     from warmrl.engine.study_run import StudyRun
 
     slurm.adopt()
@@ -67,8 +67,9 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
     record = StudyRecord(study, folder)
     fair(study, asked.accept)
     reasons = {cell: known.why(cell) for cell in cells}
+    say_damaged(folder)
     record.begin(states(record, known, reasons))
-    plan_once(record, known.store, asked)
+    plan_once(record, known.store, asked, stopping)
     with listener_for(record) as listener:
         work = StudyRun(
             record,
@@ -81,10 +82,7 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
         listener.planned(reasons)
         work.run([cell for cell, why in reasons.items() if why is not None])
     if stopping():
-        raise Interrupted(
-            f"Stopped by signal {stopping()}; its cells wrote checkpoints. The same command goes on from there.",
-            128 + stopping(),
-        )
+        raise Interrupted(stopped_sentence(stopping(), work.stopped), 128 + stopping())
     found = summarise(record, report_study(record), reasons)
     if asked.as_json:
         print(json.dumps(found))  # noqa: T201
@@ -92,6 +90,22 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
         raise WarmrlError(
             f"{len(work.failed)} of {len(cells)} cells failed ({'; '.join(map(str, work.failed))}); the others are "
             "done. The same command tries them again."
+        )
+
+
+def stopped_sentence(number: int, stopped: Mapping[Cell, str]) -> str:
+    """What a signal ended, each cell in its own words."""
+    cells = " ".join(f"{cell}: {said}" for cell, said in stopped.items()) or "No cell was stopped in the middle."
+    return f"Stopped by signal {number}. {cells} The same command goes on with the study."
+
+
+def say_damaged(folder: Path) -> None:
+    """Say that the index of the study's cells is made again, where it has to be."""
+    from warmrl.engine.run_place import STUDY_FILE, damaged_study
+
+    if damaged_study(folder):
+        print(  # noqa: T201
+            f"{folder / STUDY_FILE} is damaged; it is made again from what the cells' own folders say.", file=sys.stderr
         )
 
 
@@ -110,7 +124,10 @@ def states(record: StudyRecord, known: Known, reasons: Mapping[Cell, str | None]
     for cell in record.study.cells:
         folder = record.folder / cell.folder
         state = there.get(folder)
-        if cell not in reasons and (state == "failed" or (state == "running" and at_work(folder))):
+        if cell not in reasons and state == "failed":
+            continue
+        if cell not in reasons and at_work(folder):
+            found[cell] = "running"
             continue
         found[cell] = "finished" if (reasons[cell] if cell in reasons else known.why(cell)) is None else "waiting"
     return found
@@ -123,19 +140,20 @@ def fair(study: StudyFile, accept: Sequence[str]) -> None:
     refuse_unexplained(fairness(study, accept), study.path)
 
 
-def plan_once(record: StudyRecord, store: Path, asked: Asked) -> None:
+def plan_once(record: StudyRecord, store: Path, asked: Asked, stopping: Any) -> None:
     """Write the study's plan before anything is spent. A start that goes on with the same study keeps the first's."""
     from warmrl.engine.keys import key_of
     from warmrl.engine.run_place import object_in
     from warmrl.engine.storage import write_json
-    from warmrl.engine.study_plan import study_plan
+    from warmrl.engine.study_plan import study_plan, used
 
     file, of = record.folder / "plan.json", key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
+    if object_in(file).get("of") == of:
+        return
+    found = study_plan(record.study, store, None, asked.accept, jobs=asked.jobs, measure=None, stopping=stopping)
     with record.alone():
-        if object_in(file).get("of") != of:
-            write_json(
-                file, study_plan(record.study, store, None, asked.accept, jobs=asked.jobs, measure=None) | {"of": of}
-            )
+        if object_in(file).get("of") != of:  # nor has another process planned meanwhile
+            write_json(file, found | {"of": of, "used": used(record.study, record.folder)})
 
 
 def report_study(record: StudyRecord) -> list[Path]:
@@ -150,7 +168,8 @@ def report_study(record: StudyRecord) -> list[Path]:
 def report_again(folder: Path) -> None:
     """Write the report of a study's folder again, from what its cells left. Raises `UsageError`."""
     from warmrl.engine import study_file
-    from warmrl.engine.study_record import MERGED, StudyRecord
+    from warmrl.engine.run_place import MERGED
+    from warmrl.engine.study_record import StudyRecord
 
     study = study_file.read(folder / MERGED)
     if study is None:
@@ -174,7 +193,7 @@ def summarise(record: StudyRecord, reports: Sequence[Path], reasons: Mapping[Cel
     for one in rows:
         if one["state"] == "failed":
             where = f"{one['arm']}, seed {one['seed']}"
-            print(f"Failed: {where}: {one['error']} ({record.folder / one['folder']}/log.txt)", file=sys.stderr)  # noqa: T201
+            print(f"Failed: {where}: {one.get('error')} ({record.folder / one['folder']}/log.txt)", file=sys.stderr)  # noqa: T201
     for file in reports:
         if file.suffix == ".html":
             console.print(f"Report: {file}", highlight=False, soft_wrap=True)

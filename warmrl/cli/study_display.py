@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from warmrl.cli.display import numbers_of
-from warmrl.engine.cell_progress import Place, place_of
+from warmrl.engine.following import Run
 from warmrl.engine.run_place import known_study
 from warmrl.engine.study_file import Cell
 from warmrl.engine.study_record import State, StudyRecord
@@ -23,8 +23,6 @@ from warmrl.engine.study_run import Listener
 # How often, in seconds, the folders of running cells are read, and a plain log is told where they are.
 READ_SECONDS = 1.0
 PLAIN_SECONDS = 60.0
-# The numbers of a step that are shown of a cell.
-FOLLOWED = ("reward", "entropy", "entropy_on_data")
 
 
 @contextmanager
@@ -45,6 +43,7 @@ class Plain(Listener):
         self.record = record
         self.started_at = time.monotonic()
         self.running: dict[Cell, float] = {}
+        self.runs: dict[Cell, Run] = {}
         self.told = self.started_at
 
     def planned(self, reasons: Mapping[Cell, str | None]) -> None:
@@ -53,6 +52,7 @@ class Plain(Listener):
 
     def started(self, cell: Cell) -> None:
         self.running[cell] = time.monotonic()
+        self.runs[cell] = Run(self.record.folder / cell.folder)
         self.say(f"{cell}: started.")
 
     def ended(self, cell: Cell, state: State, error: str | None) -> None:
@@ -64,7 +64,7 @@ class Plain(Listener):
         if time.monotonic() - self.told >= PLAIN_SECONDS:
             self.told = time.monotonic()
             for cell in self.running:
-                self.say(f"{cell}: {words_of(place_of(self.record.folder / cell.folder))}")
+                self.say(f"{cell}: {words_of(self.runs[cell])}")
 
     def say(self, sentence: str) -> None:
         print(f"[{time.monotonic() - self.started_at:6.1f} s] {sentence}", file=sys.stderr, flush=True)  # noqa: T201
@@ -77,6 +77,7 @@ class Shown(Listener):
         self.record, self.live = record, live
         self.started_at = time.monotonic()
         self.running: dict[Cell, float] = {}
+        self.runs: dict[Cell, Run] = {}
         self.cells: dict[Cell, str] = {}
         self.read = 0.0
 
@@ -92,6 +93,7 @@ class Shown(Listener):
 
     def started(self, cell: Cell) -> None:
         self.running[cell] = time.monotonic()
+        self.runs[cell] = Run(self.record.folder / cell.folder)
         self.cells[cell] = "starting"
         self.show()
 
@@ -107,8 +109,7 @@ class Shown(Listener):
         if time.monotonic() - self.read >= READ_SECONDS:
             self.read = time.monotonic()
             for cell, began in self.running.items():
-                place = words_of(place_of(self.record.folder / cell.folder))
-                self.cells[cell] = f"{escape(place)} [dim]{clock(time.monotonic() - began)}[/]"
+                self.cells[cell] = f"{escape(words_of(self.runs[cell]))} [dim]{clock(time.monotonic() - began)}[/]"
             self.show()
 
     def show(self) -> None:
@@ -131,14 +132,15 @@ def planned_sentences(reasons: Mapping[Cell, str | None]) -> Iterator[str]:
         yield f"To run: {'; '.join(str(cell) for cell, one in reasons.items() if one == why)} ({why})."
 
 
-def words_of(place: Place | None) -> str:
-    """Where a cell is, with the numbers of its newest step."""
-    if place is None:
-        return "starting or evaluating"
-    step = f"{place.stage} {place.step}" + (f"/{place.steps}" if place.steps else "")
-    numbers: dict[str, Any] = {
-        name: place.row[name] for name in ("reward", "entropy", "entropy_on_data") if name in place.row
-    }
+def words_of(run: Run) -> str:
+    """Where a cell is now, with the numbers of its newest step."""
+    run.poll()
+    stage = next((one for one in run.stages if one.state == "running"), None)
+    if stage is None or run.journals is None:
+        return run.doing or "starting"
+    step = f"{stage.name} {stage.step}" + (f"/{stage.steps}" if stage.steps else "")
+    row = run.journals.row
+    numbers: dict[str, Any] = {name: row[name] for name in ("reward", "entropy", "entropy_on_data") if name in row}
     return f"{step}  {numbers_of(numbers, {})}".strip()
 
 

@@ -26,11 +26,10 @@ from warmrl.engine.launch import is_first, launched
 from warmrl.engine.probes import table_of
 from warmrl.engine.progress import Progress
 from warmrl.engine.run_folder import RunFolder, versions
-from warmrl.engine.run_place import known_run
 from warmrl.engine.samples import DESCRIPTION, Draws, incomplete
 from warmrl.engine.storage import storing, write_json
 from warmrl.engine.suites import Suite
-from warmrl.engine.usage import Usage, keep_usage
+from warmrl.engine.usage import KeptUsage, Usage
 
 T = TypeVar("T")
 
@@ -53,6 +52,7 @@ class Experiment:
     failed_observers: set[str] = field(default_factory=set)
     used_before: Usage | None = None
     """What the process had used when this run began, where that is not all its own."""
+    used: KeptUsage | None = None
 
     @cached_property
     def graders(self) -> Graders:
@@ -79,12 +79,11 @@ class Experiment:
 
     def run(self) -> dict[str, Any]:
         """Run everything; returns the report. Raises `Interrupted` after publishing a checkpoint."""
-        before = self.used_before
         try:
             return self.whole(self.run_all)
         finally:
-            if is_first() and known_run(self.folder.path):  # not of one that was refused before it began
-                keep_usage(self.folder.path, before)
+            if self.used is not None:  # not of one that was refused before it began
+                self.used.keep()
 
     def only(self, checkpoint: str) -> None:
         """Evaluate one checkpoint, which is there; no report is written."""
@@ -111,6 +110,7 @@ class Experiment:
         """Every stage and evaluation in order, then the report."""
         if is_first():
             self.folder.begin(self.entries)
+            self.used = KeptUsage(self.folder.path, self.used_before)
         self.tell("warmrl_run_started", run=self.folder.describe(self.entries))
         self.measure("base")
         for name in self.entries.order():
@@ -168,6 +168,8 @@ class Experiment:
                 self.done.append(name)
         if is_first():
             self.folder.stage_finished(self.entries, name, reused=why is None)
+            if self.used is not None:
+                self.used.keep()
         self.tell("warmrl_stage_finished", stage=name, folder=folder, reused=why is None)
         self.progress.stage_finished(name, why is None)
 
@@ -202,6 +204,8 @@ class Experiment:
     def logged(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
         """Show a row of metrics, and tell the tracker and observers."""
         self.progress.step(row, timing)
+        if self.used is not None:
+            self.used.now_and_then()
         self.tell("warmrl_metrics_logged", row=dict(row))
         if is_first():
             self.folder.tracked(row)
@@ -256,6 +260,8 @@ class Experiment:
         """Let who looks on know what is being made, and where."""
         if is_first():
             self.folder.doing(self.entries, folder, **what)
+        if self.used is not None:
+            self.used.now_and_then()
 
     def grade(self, checkpoint: str, suite: Suite, draws: Draws) -> None:
         """Judge the answers that a grader of the suite has not judged: each process its share."""

@@ -11,6 +11,8 @@ from warmrl.domain.errors import UsageError
 
 RUN_FILE = "run.json"
 STUDY_FILE = "study.json"
+# A study as one table without a parent, `--set` applied: what its cells run, and what `warmrl report` reads.
+MERGED = "recipe.merged.json"
 # What a cell of a study says, in its own run folder.
 LOG = "log.txt"
 
@@ -26,8 +28,26 @@ def known_run(folder: Path) -> dict[str, Any]:
 
 
 def known_study(folder: Path) -> dict[str, Any]:
-    """What a study folder's `study.json` says, or nothing."""
-    return object_in(folder / STUDY_FILE)
+    """What a study folder's `study.json` says; nothing where it is not there, or is not what warmrl writes.
+
+    It is an index: whoever goes on with the study makes it again from the cells' `run.json`.
+    """
+    found = object_in(folder / STUDY_FILE)
+    cells = found.get("cells")
+    rows = isinstance(cells, list) and all(map(is_row, cells))
+    return found if rows and all(isinstance(found.get(one), str) for one in ("name", "state")) else {}
+
+
+def is_row(row: object) -> bool:
+    """Whether this is what `study.json` says of a cell."""
+    if not isinstance(row, dict) or not isinstance(row.get("seed"), int):
+        return False
+    return all(isinstance(row.get(one), str) for one in ("arm", "folder", "state"))
+
+
+def damaged_study(folder: Path) -> bool:
+    """Whether a `study.json` is there that cannot be used."""
+    return (folder / STUDY_FILE).exists() and not known_study(folder)
 
 
 def object_in(file: Path) -> dict[str, Any]:
@@ -46,7 +66,8 @@ def claim(folder: Path, name: str, *, study: bool = False) -> None:
     kind = "study" if study else "run"
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file; a {kind} needs a folder. Choose another with `--out`.")
-    own, other = (known_study(folder), known_run(folder)) if study else (known_run(folder), known_study(folder))
+    studied = known_study(folder) or object_in(folder / MERGED)  # the index may be damaged, or gone
+    own, other = (studied, known_run(folder)) if study else (known_run(folder), studied)
     if other:
         raise UsageError(
             f"{folder} holds a {'run of the recipe' if study else 'study,'} `{other.get('name')}`, and this is a "
@@ -57,8 +78,10 @@ def claim(folder: Path, name: str, *, study: bool = False) -> None:
             f"{folder} holds {'the study' if study else 'a run of the recipe'} `{own.get('name')}`, and this is "
             f"`{name}`; nothing was touched. Choose another folder with `--out`."
         )
-    # A start that was killed, or refused after its tracker was opened, may have left these alone.
-    left = (one.name in ("trackers", LOG) or one.name.startswith((".tmp-", ".lock")) for one in folder.iterdir())
+    # A start that was killed, or refused after its tracker was opened, may have left these alone; a damaged index of
+    # cells that are not there is nothing.
+    known = ("trackers", LOG, STUDY_FILE) if study else ("trackers", LOG)
+    left = (one.name in known or one.name.startswith((".tmp-", ".lock")) for one in folder.iterdir())
     if not own and not all(left):
         raise UsageError(
             f"{folder} holds files that are no warmrl {kind}; nothing was touched. Choose another with `--out`."

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from warmrl.domain.dataset import Dataset
 from warmrl.domain.errors import UsageError
 from warmrl.engine.entries import CURATED, Entries, policy_folder
+from warmrl.engine.grading import lacking
 from warmrl.engine.handoff import handoff_file
 from warmrl.engine.run_folder import RESOLVED, differences, resolved
 from warmrl.engine.run_place import known_run, object_in
-from warmrl.engine.storage import MANIFEST, canonical
+from warmrl.engine.storage import MANIFEST
+from warmrl.engine.study_entries import StudyEntries
 from warmrl.engine.study_file import Cell, StudyFile
-from warmrl.engine.suites import Suite
 
 
 def chosen(study: StudyFile, only: Sequence[str]) -> list[Cell]:
@@ -63,55 +64,21 @@ def cell_of(study: StudyFile, text: str) -> Cell:
 
 
 @dataclass
-class Opened:
-    """Datasets and suites that are open: most cells of a study have the same."""
-
-    datasets: dict[str, Dataset[Any]] = field(default_factory=dict)
-    suites: dict[str, Suite] = field(default_factory=dict)
-
-
-@dataclass
-class CellEntries(Entries):
-    """A cell's entries, whose data is opened once for all cells that have it."""
-
-    opened: Opened = field(default_factory=Opened)
-
-    def dataset(self, name: str) -> Dataset[Any]:
-        kind, _, table = name.partition(".")
-        same = canonical([name, getattr(self.file.recipe, kind)[table].model_dump(mode="json")])
-        if same in self.opened.datasets:
-            self._datasets[name] = self.opened.datasets[same]
-        self.opened.datasets[same] = super().dataset(name)
-        return self._datasets[name]
-
-    def suite(self, name: str) -> Suite:
-        recipe = self.file.recipe
-        tables = (recipe.suite.get(name) or recipe.data[name], recipe.answer, recipe.grader, recipe.second_opinion)
-        same = canonical([name, *(one.model_dump(mode="json") if one else None for one in tables)])
-        if same in self.opened.suites:
-            self._suites[name] = self.opened.suites[same]
-            self.dataset(self.table_of(name))
-        self.opened.suites[same] = super().suite(name)
-        return self._suites[name]
-
-
-@dataclass
 class Known:
     """Looks the cells of a study up in their run folders and in the store."""
 
     study: StudyFile
     folder: Path
     store: Path
-    opened: Opened = field(default_factory=Opened)
 
-    def entries(self, cell: Cell) -> Entries:
-        """A cell's results."""
-        return CellEntries(self.study.recipe(cell), self.store, opened=self.opened)
+    @cached_property
+    def entries(self) -> StudyEntries:
+        """What the cells' results are."""
+        return StudyEntries(self.study, self.store)
 
     def check(self) -> None:
         """Refuse an arm whose model, teacher or data is nowhere or unreadable. Raises `UsageError`, `DataError`."""
-        for arm in self.study.arms:
-            entries = self.entries(Cell(self.study.study.seeds[0], arm))
+        for arm, entries in self.entries.arms.items():
             try:
                 entries.check_models()
                 if entries.can_tell():
@@ -125,7 +92,7 @@ class Known:
         run = known_run(folder)
         if run.get("state") != "finished":
             return "it was begun and is not finished" if run else "it is new"
-        entries = self.entries(cell)
+        entries = self.entries.of(cell)
         if not entries.can_tell():
             return "weights of a model or teacher are not here"
         entries.folders()  # opens the data, whose revisions the resolved recipe has
@@ -147,15 +114,23 @@ def gone(entries: Entries, folder: Path, run: dict[str, Any]) -> Iterator[str]:
             yield f"its stage `{stage}` is not in the store any more"
     for checkpoint in entries.checkpoints():
         for suite in entries.file.recipe.suite:
-            if not entries.sampled(checkpoint, suite):
-                yield f"answers of `{checkpoint}` to `{suite}` are not in the store any more"
-    for point in getattr(entries, "probes", list)():
+            if not answered(entries, checkpoint, suite):
+                yield f"answers of `{checkpoint}` to `{suite}`, or their grades, are not in the store any more"
+    for point in entries.probes():
         probe = entries.file.recipe.probe
         there = (folder / "probes" / f"{point}.json").is_file()
-        if probe and not (there and entries.sampled(point, probe.on, probe.metrics, probe.samples)):
+        if probe and not (there and answered(entries, point, probe.on, probe.metrics, probe.samples)):
             yield f"the probe at `{point}` is not there any more"
     if not (folder / "report.json").is_file():
         yield "its report is gone"
+
+
+def answered(entries: Entries, checkpoint: str, suite: str, *how: Any) -> bool:
+    """Whether every answer is there, and judged by every grader of the suite."""
+    draws, registry = entries.draws(checkpoint, suite, *how), entries.file.registry
+    return entries.sampled(checkpoint, suite, *how) and not any(
+        lacking(one, entries.suite(suite), registry) for one in draws
+    )
 
 
 def stage_files(entries: Entries, stage: str) -> Iterator[Path]:

@@ -34,6 +34,8 @@ class Child:
     begins: int
     """Where in the log this start begins."""
     began: float
+    told: bool = False
+    """Whether it was asked to stop."""
 
     @classmethod
     def start(cls, cell: Cell, command: Sequence[str], folder: Path, more: Mapping[str, str]) -> Child:
@@ -61,6 +63,7 @@ class Child:
 
     def signal(self, number: int) -> None:
         """Ask it to stop at its next border."""
+        self.told = True
         self.process.send_signal(number)
 
     def said(self) -> str:

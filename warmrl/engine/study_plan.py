@@ -6,13 +6,11 @@ Whatever several cells share (a base's answers, a teacher's traces, a stage) is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from warmrl.domain.dataset import Dataset
 from warmrl.engine.budget import AMOUNTS, warm_budget
 from warmrl.engine.entries import Entries
 from warmrl.engine.fairness import fairness
@@ -21,50 +19,12 @@ from warmrl.engine.forecast.machines import machine
 from warmrl.engine.forecast.report import resources_report
 from warmrl.engine.forecast.resources import Resources
 from warmrl.engine.forecast.speeds import Speeds, measurable, measured
-from warmrl.engine.storage import canonical
+from warmrl.engine.run_place import known_run
+from warmrl.engine.study_entries import StudyEntries
 from warmrl.engine.study_file import Cell, StudyFile
-from warmrl.engine.usage import usage_of
+from warmrl.engine.usage import Usage, usage_of
 
 PLAN = "plan.json"
-
-
-@dataclass
-class ArmEntries(Entries):
-    """An arm's entries, whose datasets are opened once for all arms that have the same."""
-
-    opened: dict[str, Dataset[Any]] = field(default_factory=dict)
-
-    def dataset(self, name: str) -> Dataset[Any]:
-        """A table's dataset. Raises `DataError`."""
-        kind, _, table = name.partition(".")
-        key = canonical(getattr(self.file.recipe, kind)[table].model_dump(mode="json"))
-        if key in self.opened:
-            self._datasets.setdefault(name, self.opened[key])
-        self.opened[key] = super().dataset(name)
-        return self.opened[key]
-
-
-@dataclass
-class Cells:
-    """The entries of all cells. Seeds of an arm differ in `seed` alone, so they share what is opened."""
-
-    study: StudyFile
-    store: Path
-
-    @cached_property
-    def arms(self) -> dict[str, Entries]:
-        """Each arm's, with the first seed."""
-        opened: dict[str, Dataset[Any]] = {}
-        return {name: ArmEntries(file, self.store, opened=opened) for name, file in self.study.recipes.items()}
-
-    def entries(self, cell: Cell) -> Entries:
-        """One cell's."""
-        first = self.arms[cell.arm]
-        recipe = first.file.recipe.model_copy(update={"seed": cell.seed})
-        return Entries(
-            replace(first.file, recipe=recipe), self.store, _datasets=first._datasets,
-            _fingerprints=first._fingerprints, _suites=first._suites,
-        )  # fmt: skip
 
 
 @dataclass
@@ -139,24 +99,27 @@ def study_plan(
     *,
     jobs: int = 1,
     measure: bool | None = False,
+    only: Sequence[Cell] = (),
+    stopping: Callable[[], int] = lambda: 0,
 ) -> dict[str, Any]:
     """The plan as plain values: "cells", "reuse", "fairness", "budget", "estimates", "refused".
 
     `measure` times a few steps where nothing else tells (`forecast/speeds.py`), None: where that takes little. Without
-    it times are those that an earlier plan has measured.
+    it times are those that an earlier plan has measured. `only`: these cells (default: all).
     Raises `UsageError` for a model or a teacher that is none, `DataError` for data that cannot be read.
     """
-    cells = Cells(study, store)
+    cells = StudyEntries(study, store)
     here = machine(device, max(file.recipe.launch.processes for file in study.recipes.values()))
     outlines: dict[Any, Any] = {}
     resources = {name: Resources(one, here, outlines=outlines) for name, one in cells.arms.items()}
     reports = {name: resources_report(one) for name, one in whole(cells, resources).items()}
     work = {name: one["stages"] for name, one in reports.items()}
     rows = fairness(study, accepted, work)
-    speeds = speeds_of(cells, work, store, here.peak, measure)
+    speeds = speeds_of(cells, work, store, here.peak, measure, stopping)
     found = Work()
-    for cell in study.cells:
-        entries = cells.entries(cell)
+    chosen = only or study.cells
+    for cell in chosen:
+        entries = cells.of(cell)
         found.add(cell, entries, Costs(entries, resources[cell.arm], reports[cell.arm], speeds))
     return {
         "name": study.name,
@@ -166,13 +129,16 @@ def study_plan(
                   "shared": count(found.cells, "shared")},
         "fairness": rows,
         "budget": {name: budget_of(one, study.study.outcome, work[name]) for name, one in cells.arms.items()},
-        "estimates": whole_study(found.cells, reports, speeds, here, jobs, len(study.study.seeds)),
+        "estimates": whole_study(
+            found.cells, {name: one for name, one in reports.items() if name in {cell.arm for cell in chosen}}, speeds,
+            here, jobs, len({cell.seed for cell in chosen}),
+        ),
         "assumptions": assumptions(reports, speeds, here, jobs),
         "refused": list(dict.fromkeys(why for one in reports.values() for why in one["refused"])),
     }  # fmt: skip
 
 
-def whole(cells: Cells, resources: Mapping[str, Resources]) -> dict[str, Resources]:
+def whole(cells: StudyEntries, resources: Mapping[str, Resources]) -> dict[str, Resources]:
     """Each arm's resources as if nothing were there: what is reused is left out cell by cell."""
     nowhere = Path("no-store")
     return {
@@ -181,12 +147,19 @@ def whole(cells: Cells, resources: Mapping[str, Resources]) -> dict[str, Resourc
 
 
 def speeds_of(
-    cells: Cells, work: Mapping[str, Mapping[str, Any]], store: Path, peak: float | None, measure: bool | None
+    cells: StudyEntries,
+    work: Mapping[str, Mapping[str, Any]],
+    store: Path,
+    peak: float | None,
+    measure: bool | None,
+    stopping: Callable[[], int],
 ) -> Speeds:
     """Measured speeds, where the device's peak says nothing."""
     if measure is None:
         measure = peak is None and all(measurable(one, work[name]) for name, one in cells.arms.items())
-    return measured(cells.arms.values(), store) if measure else Speeds.kept(store) if peak is None else Speeds()
+    if measure:
+        return measured(cells.arms.values(), store, stopping)
+    return Speeds.kept(store) if peak is None else Speeds()
 
 
 def count(cells: Sequence[Mapping[str, Any]], status: str) -> int:
@@ -200,17 +173,35 @@ def budget_of(entries: Entries, outcome: str, work: Mapping[str, Any]) -> dict[s
     return {name: getattr(budget, name) for name in AMOUNTS} | {"at_most": budget.at_most}
 
 
+def used(study: StudyFile, folder: Path) -> dict[str, Any]:
+    """What each cell's run has used so far, by its folder: what comes after the plan is the difference."""
+    found = {str(cell.folder): usage_of(folder / cell.folder) for cell in study.cells}
+    return {name: asdict(one) for name, one in found.items() if one is not None}
+
+
+def spent(plan: Mapping[str, Any], folder: Path) -> Iterator[tuple[dict[str, Any], Usage]]:
+    """Cells that were to run and have finished since, each with what it has used since the plan."""
+    for one in plan["cells"]:
+        runs = any(part["status"] == "runs" for kind in ("stages", "evaluations") for part in one[kind])
+        now = usage_of(folder / one["folder"])
+        if runs and now is not None and known_run(folder / one["folder"]).get("state") == "finished":
+            before = plan.get("used", {}).get(one["folder"])
+            since = now.since(Usage(**before)) if before else now
+            if since.seconds > 0:
+                yield one, since
+
+
 def estimates_beside(folder: Path) -> list[dict[str, Any]]:
     """What was estimated (`plan.json` of a study's folder) beside what its cells' runs took: what, estimated, measured.
 
-    Empty without a plan, or before any cell has ended. Cells that were not run here are left out of both.
+    Empty without a plan, or before any cell has ended. Cells that were reused, or are not finished, are left out of
+    both; what a cell used before the plan was made is no part of it.
     """
     try:
         plan = json.loads((folder / PLAN).read_text())
     except (OSError, ValueError):
         return []
-    used = {one["folder"]: usage_of(folder / one["folder"]) for one in plan["cells"]}
-    ran = [(one, usage) for one in plan["cells"] if (usage := used[one["folder"]]) is not None]
+    ran = list(spent(plan, folder))
     out = []
     for name, what in (("seconds", "time of all cells, in seconds"),
                        ("cpu_seconds", "time of processors, all cells, in seconds")):  # fmt: skip

@@ -11,13 +11,15 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
-from warmrl.engine.run_place import STUDY_FILE, known_study
+from warmrl.domain.errors import UsageError
+from warmrl.engine.keys import key_of
+from warmrl.engine.run_place import MERGED, STUDY_FILE, known_run, known_study, object_in
+from warmrl.engine.run_process import alive, this_process
 from warmrl.engine.storage import write_json, write_text
+from warmrl.engine.study_child import at_work
 from warmrl.engine.study_file import Cell, StudyFile
 
 State = Literal["waiting", "running", "finished", "failed"]
-# The study as one table without a parent, `--set` applied: what its cells run, and what `warmrl report` reads.
-MERGED = "recipe.merged.json"
 
 
 @dataclass
@@ -32,6 +34,11 @@ class StudyRecord:
         """Held by whoever replaces what belongs to the whole study."""
         return FileLock(self.folder / ".lock")
 
+    @cached_property
+    def process(self) -> dict[str, Any]:
+        """Who this is."""
+        return this_process()
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody else replaces the study's files meanwhile."""
@@ -40,13 +47,38 @@ class StudyRecord:
             yield
 
     def begin(self, cells: Mapping[Cell, State]) -> None:
-        """Write the recipe as it is and as one table, and what is known of the cells."""
+        """Write the recipe as it is and as one table, and what is known of the cells. Raises `UsageError`."""
         file = self.study.path
         with self.alone():
+            self.refuse_another()
             self.update(cells)
             if file.resolve() != (self.folder / MERGED).resolve():
                 write_text(self.folder / ("recipe.json" if file.suffix == ".json" else "recipe.toml"), self.study.text)
             write_json(self.folder / MERGED, self.study.whole())
+
+    def refuse_another(self) -> None:
+        """Refuse to replace the recipe of cells that another process is at, or is about to start."""
+        here = object_in(self.folder / MERGED)
+        if not here or key_of(here) == key_of(self.study.whole()):
+            return
+        process = known_study(self.folder).get("process") or {}
+        busy = [str(cell) for cell in self.study.cells if at_work(self.folder / cell.folder)]
+        if alive(process) and process["pid"] != self.process["pid"]:
+            busy.append(f"process {process['pid']}")
+        if busy:
+            raise UsageError(
+                f"Another process runs the study in {self.folder} ({', '.join(busy)}) by a recipe that differs from "
+                f"{self.study.path}: its cells would not be of one study. Wait for its end or stop it, or choose "
+                "another folder with `--out`."
+            )
+
+    def end(self) -> None:
+        """Leave the study to other processes, if some are at its cells: this one's end does not say that it died."""
+        with self.alone():
+            about = known_study(self.folder)
+            others = any(one["state"] == "running" for one in about.get("cells", []))
+            if others and about.get("process") == self.process:
+                write_json(self.folder / STUDY_FILE, {name: one for name, one in about.items() if name != "process"})
 
     def update(self, cells: Mapping[Cell, State], error: str | None = None) -> None:
         """Take new states of some cells (`error`: why one failed); what others wrote of the rest stays."""
@@ -54,19 +86,17 @@ class StudyRecord:
             known = {(one["arm"], one["seed"]): one for one in known_study(self.folder).get("cells", [])}
             rows = []
             for cell in self.study.cells:
-                row = {
-                    "arm": cell.arm,
-                    "seed": cell.seed,
-                    "folder": str(cell.folder),
-                    "state": "waiting",
-                    "error": None,
-                }
-                row |= known.get((cell.arm, cell.seed), {})
+                row = known.get((cell.arm, cell.seed)) or self.new_row(cell)
                 rows.append(row | ({"state": cells[cell], "error": error} if cell in cells else {}))
             write_json(self.folder / STUDY_FILE, self.about() | {"state": state_of(rows), "cells": rows})
 
+    def new_row(self, cell: Cell) -> dict[str, Any]:
+        """What is known of a cell that `study.json` does not have, or not any more."""
+        state = "finished" if known_run(self.folder / cell.folder).get("state") == "finished" else "waiting"
+        return {"arm": cell.arm, "seed": cell.seed, "folder": str(cell.folder), "state": state, "error": None}
+
     def about(self) -> dict[str, Any]:
-        """What does not change while the study runs."""
+        """What the study is, and the process that wrote this."""
         study = self.study.study
         return {
             "name": self.study.name,
@@ -76,6 +106,7 @@ class StudyRecord:
             "arms": self.study.arms,
             "match": study.match,
             "outcome": study.outcome,
+            "process": self.process,
         }
 
 

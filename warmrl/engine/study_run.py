@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -45,26 +46,34 @@ class StudyRun:
     listener: Listener = field(default_factory=Listener)
     failed: dict[Cell, str] = field(default_factory=dict)
     done: list[Cell] = field(default_factory=list)
+    stopped: dict[Cell, str] = field(default_factory=dict)
+    """What the cells said that a signal ended."""
     running: list[Child] = field(default_factory=list)
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run these cells in their order, `jobs` at a time, until all have ended or a signal came."""
-        waiting, told = deque(cells), False
+        waiting = deque(cells)
         try:
             while waiting or self.running:
-                if (number := self.stopping()) and not told:
-                    told = True
+                if number := self.stopping():
                     waiting.clear()
-                    for child in self.running:
-                        child.signal(number)
+                    self.tell(number)
                 self.settle()
                 while waiting and len(self.running) < self.jobs:
                     self.start(waiting.popleft())
                 self.listener.look()
                 time.sleep(LOOK_SECONDS if self.running else 0)
         finally:
-            for child in self.running:  # something failed here: none is left behind
-                child.process.terminate()
+            self.tell(signal.SIGTERM)  # something failed here: none is left behind, each comes to its border
+            for child in self.running:
+                child.process.wait()
+            self.record.end()
+
+    def tell(self, number: int) -> None:
+        """Ask all cells at work to stop at their next border, each once: a second signal would end it at once."""
+        for child in self.running:
+            if not child.told:
+                child.signal(number)
 
     def start(self, cell: Cell) -> None:
         """Start a cell's process."""
@@ -81,6 +90,7 @@ class StudyRun:
             error = None
             if child.ended() and self.stopping():
                 state = "waiting"
+                self.stopped[child.cell] = child.said()
             elif child.ended():
                 state, error = "failed", child.said()
                 self.failed[child.cell] = error

@@ -14,6 +14,8 @@ import psutil
 from warmrl.engine.storage import write_json
 
 FILE = "usage.json"
+# How often, in seconds, a run that is in the middle of something writes what it has used.
+EVERY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,33 @@ class Usage:
         return Usage(self.seconds - earlier.seconds, self.cpu_seconds - earlier.cpu_seconds, self.peak_bytes)
 
 
-def keep_usage(folder: Path, before: Usage | None) -> None:
-    """Add what this start of a run has used to what earlier starts did (`usage.json` in the run folder).
+class KeptUsage:
+    """What all starts of a run have used (`usage.json` in the run folder), written along the way: one may be killed.
 
-    `before`: what the process had used when the run began, where it did other things first.
+    Args:
+        folder: The run's.
+        before: What the process had used when the run began, where it did other things first.
     """
-    now = Usage.now()
-    own = now if before is None else now.since(before)
-    old = usage_of(folder)
-    total = Usage(
-        old.seconds + own.seconds, old.cpu_seconds + own.cpu_seconds, max(old.peak_bytes, own.peak_bytes)
-    ) if old else own  # fmt: skip
-    write_json(folder / FILE, asdict(total))
+
+    def __init__(self, folder: Path, before: Usage | None) -> None:
+        self.folder, self.before = folder, before
+        self.earlier = usage_of(folder)
+        self.written_at = time.monotonic()
+
+    def keep(self) -> None:
+        """Write what was used so far, with what earlier starts used."""
+        now, old = Usage.now(), self.earlier
+        own = now if self.before is None else now.since(self.before)
+        total = Usage(
+            old.seconds + own.seconds, old.cpu_seconds + own.cpu_seconds, max(old.peak_bytes, own.peak_bytes)
+        ) if old else own  # fmt: skip
+        self.written_at = time.monotonic()
+        write_json(self.folder / FILE, asdict(total))
+
+    def now_and_then(self) -> None:
+        """Write it when a minute has gone by."""
+        if time.monotonic() - self.written_at >= EVERY_SECONDS:
+            self.keep()
 
 
 def usage_of(folder: Path) -> Usage | None:

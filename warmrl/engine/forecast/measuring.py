@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -14,6 +16,7 @@ from warmrl.domain.stages import MethodConfig
 from warmrl.engine.entries import Entries
 from warmrl.engine.experiment import Experiment
 from warmrl.engine.forecast.speeds import Speed, Speeds, answers_key, stage_speed_key
+from warmrl.engine.launch import end_with_parent
 from warmrl.engine.progress import Progress
 from warmrl.engine.recipe_file import validated
 from warmrl.engine.run_folder import RunFolder
@@ -127,9 +130,18 @@ def try_suites(experiment: Experiment, whole: Entries, found: Speeds) -> None:
     )
 
 
+def main(asked_file: Path, told_file: Path) -> None:
+    """Measure what a file asks for. Ended by a signal, or with the process that waits for it, it leaves no folder."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda came, _: sys.exit(128 + came))
+    try:
+        end_with_parent()
+        found = try_all(json.loads(asked_file.read_text()), told_file.parent)
+        write_json(told_file, found.table() | {"reasons": found.reasons})
+    except SystemExit:
+        shutil.rmtree(told_file.parent, ignore_errors=True)
+        raise
+
+
 if __name__ == "__main__":
-    asked_file, told_file = map(Path, sys.argv[1:])
-    write_json(
-        told_file,
-        (found := try_all(json.loads(asked_file.read_text()), told_file.parent)).table() | {"reasons": found.reasons},
-    )
+    main(*map(Path, sys.argv[1:]))

@@ -7,17 +7,21 @@ that is removed; what it took is kept beside the store, by all settings that cou
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from warmrl.domain.errors import Interrupted
 from warmrl.domain.stages import MethodConfig
 from warmrl.engine.entries import Entries
 from warmrl.engine.keys import key_of, semantic
+from warmrl.engine.launch import PARENT
 from warmrl.engine.recipe_rules import stage_config
 from warmrl.engine.storage import write_json
 
@@ -30,6 +34,10 @@ SMALL_FLOPS = 2e11
 BUSY = 2.0
 # Longest that measuring may take.
 LIMIT_SECONDS = 900
+LOOK_SECONDS = 0.1
+MEASURING = (
+    "Measuring how fast each stage runs here, about a minute; it is kept, and later plans of the same settings take it."
+)
 
 
 @dataclass(frozen=True)
@@ -118,8 +126,11 @@ def measurable(entries: Entries, work: Mapping[str, Mapping[str, Any]]) -> bool:
     return entries.can_tell() and all(one <= SMALL_FLOPS for one in steps)
 
 
-def measured(arms: Iterable[Entries], store: Path) -> Speeds:
-    """Speeds of all stages and suites of these recipes; what is not known is measured, and kept."""
+def measured(arms: Iterable[Entries], store: Path, stopping: Callable[[], int] = lambda: 0) -> Speeds:
+    """Speeds of all stages and suites of these recipes; what is not known is measured, and kept.
+
+    Raises `Interrupted` when a signal came to a process that listens to some (`stopping`).
+    """
     found, requests = Speeds.kept(store), []
     asked: set[str] = set(found.known)
     for entries in arms:
@@ -129,7 +140,7 @@ def measured(arms: Iterable[Entries], store: Path) -> Speeds:
             requests.append(request(entries, [keys[one] for one in keys.keys() - asked], suites.keys() - asked))
         asked |= keys.keys() | suites.keys()
     if requests:
-        new = tried(requests)
+        new = tried(requests, stopping)
         found = Speeds(found.known | new.known, max(found.peak_bytes, new.peak_bytes), new.reasons)
         if new.busy > BUSY:
             found.reasons.append(
@@ -148,23 +159,42 @@ def request(entries: Entries, stages: Sequence[str], suites: Iterable[str]) -> d
     return {"path": str(file.path), "table": table, "stages": sorted(stages), "suites": bool(list(suites))}
 
 
-def tried(requests: Sequence[Mapping[str, Any]]) -> Speeds:
+def tried(requests: Sequence[Mapping[str, Any]], stopping: Callable[[], int]) -> Speeds:
     """Run the process that measures. What it could not do is a reason."""
+    print(MEASURING, file=sys.stderr, flush=True)  # noqa: T201  # a person waits for it
     with tempfile.TemporaryDirectory(prefix="warmrl-plan-") as place:
         asked, told = Path(place) / "asked.json", Path(place) / "told.json"
         write_json(asked, list(requests))
         command = [sys.executable, "-m", "warmrl.engine.forecast.measuring", str(asked), str(told)]
-        try:
-            ended = subprocess.run(  # noqa: S603  # our own module
-                command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
-            )
-            why = ended.stderr.strip().splitlines()[-1:] or [f"exit code {ended.returncode}"]
-        except subprocess.TimeoutExpired:
-            why = [f"it took more than {LIMIT_SECONDS} s"]
+        why = said(command, Path(place) / "log.txt", stopping)
         if not told.exists():
-            return Speeds(reasons=[f"time could not be measured: {why[0]}"])
+            return Speeds(reasons=[f"time could not be measured: {why}"])
         table = json.loads(told.read_text())
         return Speeds({key: Speed(**one) for key, one in table["known"].items()}, table["peak_bytes"], table["reasons"])
+
+
+def said(command: Sequence[str], log: Path, stopping: Callable[[], int]) -> str:
+    """Run a command that ends with this process; its last words. Raises `Interrupted`."""
+    until = time.monotonic() + LIMIT_SECONDS
+    with log.open("wb") as stream:
+        child = subprocess.Popen(  # noqa: S603  # our own module
+            command, env=os.environ | {PARENT: str(os.getpid())}, stdin=subprocess.DEVNULL, stdout=stream,
+            stderr=stream, process_group=0,
+        )  # fmt: skip
+    try:
+        while child.poll() is None and time.monotonic() < until:
+            if number := stopping():
+                raise Interrupted(
+                    f"Stopped by signal {number} while speeds were measured; nothing was begun.", 128 + number
+                )
+            time.sleep(LOOK_SECONDS)
+        if child.poll() is None:
+            return f"it took more than {LIMIT_SECONDS} s"
+    finally:
+        child.terminate()
+        child.wait()
+    words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return words[-1] if words else f"exit code {child.returncode}"
 
 
 def steps_or_problems(entries: Entries, stage: str, steps: int, problems: int) -> int:

@@ -131,6 +131,15 @@ REFUSED = {
         STUDY + NONE + SFT + '[arm.sft.stage.rl]\npolicy = "warm@2"\n',
         ['`eval.at = ["base", "warm@2", "rl"]`'],
     ),
+    "warm start that nothing reads": (
+        '[eval]\nat = ["base", "rl"]\n' + STUDY + NONE + SFT + '[arm.sft.stage.rl]\npolicy = "base"\n',
+        ["In the arm `sft` nothing leads from `warm` to `rl`", "`stage.rl.policy`", "`warm = false`"],
+    ),
+    "no reason": (STUDY + '[study.declared]\nmatch = " "\n' + NONE + SFT, ["`study.declared.match`"]),
+    "in and out of domain": (
+        STUDY + 'out_of_domain = ["validation"]\n' + NONE + SFT,
+        ["`study.out_of_domain`", "`validation`", "one or the other"],
+    ),
     "huge seed": (STUDY.replace("[1, 2]", "[1, 9007199254740992]") + NONE, ["`study.seeds[1]`"]),
     "arm's seed": (STUDY + NONE + "[arm.sft]\nseed = 3\n", ["`arm.sft.seed`", "`study.seeds`"]),
     "arm's model key": (STUDY + NONE + SFT + "stepz = 3\n", ["In the arm `sft`", "`stage.warm.stepz`", "`steps`"]),

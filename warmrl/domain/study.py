@@ -36,7 +36,7 @@ class StudyTable(Config):
     """The suite of the domain that is trained on; the first of every table."""
     out_of_domain: list[Name] = []
     """Suites of other domains."""
-    declared: dict[str, str] = {}
+    declared: dict[str, Annotated[str, Field(pattern=r"\S")]] = {}
     """Differences between arms that are meant: the TOML path (`stage.warm.learning_rate`; `match` for the budget) and
     why. An arm may have such a table of its own: `[arm.NAME.declared]`."""
 

@@ -17,7 +17,7 @@ from warmrl.domain.stages import MethodConfig
 from warmrl.domain.study import ArmName, StudyTable
 from warmrl.engine.recipe_errors import explain
 from warmrl.engine.recipe_file import STUDY, RecipeFile, assign, merged, overlay, validated
-from warmrl.engine.recipe_rules import stage_config
+from warmrl.engine.recipe_rules import inputs_of, stage_config
 
 OF_THE_STUDY = ("version", "name", "extends", "plugins", "seed", "study", "arm")
 """Keys that an arm cannot lay over: they are the whole study's."""
@@ -141,7 +141,7 @@ def arm_problems(overlays: Mapping[str, Any]) -> Iterator[str]:
                 hint = "seeds are `study.seeds`" if key == "seed" else "it is the whole study's"
                 yield f"`arm.{name}.{key}`: an arm cannot change `{key}`, {hint}; take it out of the arm."
         reasons = arm.get("declared", {})
-        if not isinstance(reasons, dict) or not all(isinstance(one, str) and one for one in reasons.values()):
+        if not isinstance(reasons, dict) or not all(isinstance(one, str) and one.strip() for one in reasons.values()):
             yield f'`arm.{name}.declared` is a table of TOML paths and reasons, as `match = "longer, by design"`.'
 
 
@@ -175,6 +175,16 @@ def shared_problems(found: StudyFile) -> Iterator[str]:
             lacking = [f"`{arm}`" for arm, recipe in recipes.items() if one not in recipe.suite]
             if lacking:
                 yield f"`study.{field}` names `{one}`, which is no `[suite.*]` table in {', '.join(lacking)}."
+    if found.study.in_domain in found.study.out_of_domain:
+        yield f"`study.out_of_domain` names `{found.study.in_domain}`, the `study.in_domain`; it is one or the other."
+
+
+def leading_to(recipe: Recipe, stage: str) -> set[str]:
+    """A stage, and all stages that it needs."""
+    found = {stage}
+    for one in inputs_of(recipe, stage):
+        found |= leading_to(recipe, one)
+    return found
 
 
 def outcome_problems(found: StudyFile, recipes: Mapping[str, Recipe]) -> Iterator[str]:
@@ -184,6 +194,12 @@ def outcome_problems(found: StudyFile, recipes: Mapping[str, Recipe]) -> Iterato
         if outcome not in one.stage or not isinstance(one.stage[outcome].config, MethodConfig):
             without.append(f"`{arm}`")
             continue
+        if unused := sorted(set(one.stage) - leading_to(one, outcome)):
+            yield (
+                f"In the arm `{arm}` nothing leads from {' and '.join(f'`{name}`' for name in unused)} to `{outcome}`, "
+                f"which starts from `{found.entry(arm)}`: name it in `stage.{outcome}.policy`, or take it away "
+                f"(`[arm.{arm}.stage]` with `{unused[0]} = false`)."
+            )
         wanted = dict.fromkeys([found.entry(arm), outcome])
         missing = [name for name in wanted if one.eval.at and name not in one.eval.at]
         if missing:

@@ -103,6 +103,7 @@ def test_a_study_is_shown_by_its_report(home: Path) -> None:
         warmrl("show", str(folder))
     (folder / "report.md").write_text("# The study\n")
     assert warmrl("show", str(folder)).startswith("# The study")
+    assert warmrl("show", str(folder.relative_to(home))).startswith("# The study"), "as the list names it"
 
 
 def test_nothing_is_pruned_that_any_run_refers_to(home: Path) -> None:

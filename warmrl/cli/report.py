@@ -15,8 +15,9 @@ def report(
     import json
 
     from warmrl.domain.errors import UsageError
-    from warmrl.engine.run_place import STUDY_FILE, damaged_study, known_study
+    from warmrl.engine.run_place import STUDY_FILE, damaged_study, known_study, named
 
+    run = named(run)
     if known_study(run):
         from warmrl.cli.study import report_again
 

@@ -98,14 +98,17 @@ def show(
 
         curated.show(target, read_curated(target), examples, as_json)
         return
-    run = Path(target)
+    from warmrl.engine.run_place import named
+
+    run = named(target)
     try:
-        print((run / ("report.json" if as_json else "report.md")).read_text())  # noqa: T201
+        text = (run / ("report.json" if as_json else "report.md")).read_text()
     except OSError:
         raise UsageError(
             f"{run} holds no finished run or study (no report.md); run its recipe to the end first. `warmrl watch "
             f"{run}` says how far it is."
         ) from None
+    print(text)  # noqa: T201
 
 
 @app.command()

@@ -22,6 +22,12 @@ def home() -> Path:
     return Path(os.environ.get("WARMRL_HOME") or "runs")
 
 
+def named(run: str | Path) -> Path:
+    """The folder of a run or study that is given by its path, or as `warmrl runs list` names it."""
+    there = Path(run)
+    return home() / there if not there.exists() and (home() / there).is_dir() else there
+
+
 def known_run(folder: Path) -> dict[str, Any]:
     """What a run folder's `run.json` says, or nothing."""
     return object_in(folder / RUN_FILE)

@@ -19,7 +19,7 @@ from warmrl.testing.run import environment
 
 pytestmark = pytest.mark.slow
 # More of them by hand: WARMRL_KILLS=20 pytest tests/cli/test_kill.py -m slow
-KILLS = int(os.environ.get("WARMRL_KILLS", "4"))  # two a run
+KILLS = int(os.environ.get("WARMRL_KILLS", "2"))  # two a run
 
 
 def start(home: Path) -> Command:

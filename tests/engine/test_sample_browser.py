@@ -62,8 +62,8 @@ def test_index_and_chunks_have_what_the_runs_answered(planted: Planted) -> None:
         assert kept["none", 1, "entry", "warm"] == [n, 6, 0, 1]
         assert kept["sft", 2, "end", "rl"] == [5, 6, 2, 0]  # the greedy answer was cut, and one sample
         assert kept["none", 2, "end", "rl"] is None
-    failed = [{"arm": "sft", "seed": 2, "state": "failed", "error": "It ended."}]
-    (planted.folder / "study.json").write_text(json.dumps({"cells": failed}))
+    failed = [{"arm": "sft", "seed": 2, "folder": "sft/seed-2", "state": "failed", "error": "It ended."}]
+    (planted.folder / "study.json").write_text(json.dumps({"name": "planted", "state": "failed", "cells": failed}))
     write_browser(study, planted.folder)
     for problem in called(planted.folder / "browser" / "index.js")["problems"]:
         kept = dict(zip(columns, problem[6], strict=True))

@@ -98,7 +98,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
     )
     about.append({"arm": "none", "seed": 1, "state": "running", "error": None})
-    write(tmp_path / "study.json", {"cells": about})
+    rows = [one | {"folder": f"{one['arm']}/seed-{one['seed']}"} for one in about]
+    write(tmp_path / "study.json", {"name": "small", "state": "running", "cells": rows})
     write(tmp_path / "plan.json", {"fairness": [{"path": "match", "arms": {}, "status": "matched", "reason": None}]})
     return tmp_path
 

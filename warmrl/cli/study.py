@@ -143,11 +143,11 @@ def fair(study: StudyFile, accept: Sequence[str]) -> None:
 def plan_once(record: StudyRecord, store: Path, asked: Asked, stopping: Any) -> None:
     """Write the study's plan before anything is spent. A start that goes on with the same study keeps the first's."""
     from warmrl.engine.keys import key_of
-    from warmrl.engine.run_place import object_in
+    from warmrl.engine.run_place import PLAN, object_in
     from warmrl.engine.storage import write_json
     from warmrl.engine.study_plan import study_plan, used
 
-    file, of = record.folder / "plan.json", key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
+    file, of = record.folder / PLAN, key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
     if object_in(file).get("of") == of:
         return
     found = study_plan(record.study, store, None, asked.accept, jobs=asked.jobs, measure=None, stopping=stopping)

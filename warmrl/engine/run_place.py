@@ -13,6 +13,8 @@ RUN_FILE = "run.json"
 STUDY_FILE = "study.json"
 # A study as one table without a parent, `--set` applied: what its cells run, and what `warmrl report` reads.
 MERGED = "recipe.merged.json"
+# What was known of a study before anything was spent: fairness, estimates, what its cells had used.
+PLAN = "plan.json"
 # What a cell of a study says, in its own run folder.
 LOG = "log.txt"
 

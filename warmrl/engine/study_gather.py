@@ -15,10 +15,10 @@ from typing import Any
 
 from warmrl.engine.recipe_rules import stage_order
 from warmrl.engine.run_folder import RESOLVED, differences
+from warmrl.engine.run_place import MERGED, PLAN, RUN_FILE, known_study, object_in
 from warmrl.engine.study_file import Cell, StudyFile
 
 Row = dict[str, Any]
-STUDY, PLAN, MERGED = "study.json", "plan.json", "recipe.merged.json"
 NO_PART = ("launch", "plugins", "name")
 """Of a resolved recipe: what never changes a result."""
 PINNED = ("data.", "suite.", "model.")
@@ -40,7 +40,7 @@ class Found:
     @cached_property
     def report(self) -> Mapping[str, Any]:
         """Its report; nothing where there is none."""
-        return table(self.path / "report.json")
+        return object_in(self.path / "report.json")
 
     @cached_property
     def state(self) -> tuple[str, str | None]:
@@ -50,13 +50,13 @@ class Found:
         known = self.told.get("state", "waiting")
         if known == "failed":
             return "failed", message(self.told.get("error"))
-        if self.report.get("kind") == "run" and table(self.path / "run.json").get("state") == "finished":
+        if self.report.get("kind") == "run" and object_in(self.path / RUN_FILE).get("state") == "finished":
             return "finished", None
         return ("running" if known == "running" else "waiting"), None
 
     def changed(self) -> list[str]:
         """Settings in which the recipe that ran differs from the study's."""
-        ran = table(self.path / RESOLVED)
+        ran = object_in(self.path / RESOLVED)
         if not ran:
             return []
         now = json.loads(json.dumps(self.study.recipe(self.cell).resolved()))
@@ -80,7 +80,7 @@ class Found:
         for block in self.report["sampling"]:
             for used in block["used_by"]:
                 checkpoint, _, suite = used.partition(" on ")
-                found = table(self.path / "evaluations" / f"{checkpoint}.{suite}" / "scores.json")
+                found = object_in(self.path / "evaluations" / f"{checkpoint}.{suite}" / "scores.json")
                 if found:
                     place = {key: places.get(checkpoint, {}).get(key) for key in ("stage", "step")}
                     row = {"checkpoint": checkpoint, **place, **found, "settings": block["settings"]}
@@ -92,7 +92,7 @@ class Found:
     def probes(self) -> Iterator[Row]:
         """Every point of the probe."""
         for file in sorted((self.path / "probes").glob("*.json")):
-            if found := table(file):
+            if found := object_in(file):
                 yield (self.about if found["checkpoint"] != "base" else {"arm": None, "seed": None}) | dict(found)
 
     def training(self) -> Iterator[Row]:
@@ -105,7 +105,7 @@ class Found:
         """What each stage measured of its work; without counts where an older warmrl made it."""
         for stage in self.report["stages"]:
             part = "outcome" if stage["name"] == self.study.study.outcome else "warm"
-            done = table(self.path / "stages" / stage["name"] / "done.json")
+            done = object_in(self.path / "stages" / stage["name"] / "done.json")
             yield {**self.about, "stage": stage["name"], "part": part, **(done.get("work") or {})}
 
     def timings(self) -> Iterator[Row]:
@@ -125,7 +125,7 @@ class Found:
 
     def environment(self) -> Row:
         """Where it ran, without the command line and the devices, which tell what a start made and not what it is."""
-        found = table(self.path / "environment.json")
+        found = object_in(self.path / "environment.json")
         return {key: value for key, value in found.items() if key not in ("command", "devices")}
 
 
@@ -133,7 +133,7 @@ def gather(study: StudyFile, folder: Path) -> Row:
     """Everything that the report of a study is made of, from what lies in its folder (`warmrl.report.study.build`)."""
     cells = found(study, folder)
     done = [one for one in cells if one.state[0] == "finished"]
-    plan = table(folder / PLAN)
+    plan = object_in(folder / PLAN)
     evaluations = [row for one in done for row in one.evaluations()]
     base, doubts = once([row for row in evaluations if row["arm"] is None])
     probes = [row for one in done for row in one.probes()]
@@ -157,7 +157,7 @@ def gather(study: StudyFile, folder: Path) -> Row:
 
 def found(study: StudyFile, folder: Path) -> list[Found]:
     """Every cell of the study, with what lies in its folder; those whose state is `finished` are in the numbers."""
-    told = {(one["arm"], one["seed"]): one for one in table(folder / STUDY).get("cells", [])}
+    told = {(one["arm"], one["seed"]): one for one in known_study(folder).get("cells", [])}
     return [Found(study, one, folder / one.folder, told.get((one.arm, one.seed), {})) for one in study.cells]
 
 
@@ -252,15 +252,6 @@ def pinned(path: str, now: Mapping[str, Any]) -> bool:
     for name in path.split("."):
         here = here.get(name) if isinstance(here, Mapping) else None
     return path.startswith(PINNED) and here is None
-
-
-def table(file: Path) -> Mapping[str, Any]:
-    """A file's table; empty where it isn't there, or isn't whole."""
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def lines(file: Path) -> Iterator[Row]:

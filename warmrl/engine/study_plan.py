@@ -19,12 +19,10 @@ from warmrl.engine.forecast.machines import machine
 from warmrl.engine.forecast.report import resources_report
 from warmrl.engine.forecast.resources import Resources
 from warmrl.engine.forecast.speeds import Speeds, measurable, measured
-from warmrl.engine.run_place import known_run
+from warmrl.engine.run_place import PLAN, known_run
 from warmrl.engine.study_entries import StudyEntries
 from warmrl.engine.study_file import Cell, StudyFile
 from warmrl.engine.usage import Usage, usage_of
-
-PLAN = "plan.json"
 
 
 @dataclass

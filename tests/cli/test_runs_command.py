@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from warmrl.cli.main import app
 from warmrl.domain.errors import UsageError
 from warmrl.engine import pruning
 from warmrl.engine.run_place import newest_run
+from warmrl.engine.run_process import this_process
 
 LONG_AGO = 1_600_000_000
 
@@ -88,6 +90,28 @@ def test_the_list_is_filtered_and_sorted(home: Path) -> None:
     for option, value in (("--sort", "colour"), ("--newer-than", "yesterday")):
         with pytest.raises(UsageError, match=value):
             asked("list", option, value)
+
+
+def test_a_study_and_its_cells_say_what_the_other_cannot(home: Path) -> None:
+    """Of a cell that was killed only the study knows that it failed; since when a study is, only its cells."""
+    folder = listed(home)
+    about = json.loads((folder / "sft/seed-1/run.json").read_text())
+    made.write(folder / "sft/seed-1/run.json", about | {"started": "2026-01-01T10:00:00", "ended": "2026-01-01T11:00"})
+    gone = this_process() | {"since": "2000-01-01T00:00:00+00:00"}
+    about = json.loads((folder / "opd/seed-1/run.json").read_text())
+    made.write(folder / "opd/seed-1/run.json", about | {"process": gone, "started": "2026-01-01T09:00:00"})
+    rows = {one["run"].removeprefix(str(home)): one for one in asked("list", "--cells")}
+    assert rows["/many/opd/seed-1"]["state"] == "failed", "its process is gone, and the study saw how"
+    study = rows["/many"]
+    assert (study["started"], study["ended"]) == ("2026-01-01T09:00:00", "2026-01-01T11:00")
+
+
+def test_eighty_columns_hold_what_tells_most(home: Path) -> None:
+    listed(home)
+    text = CliRunner().invoke(app, ["runs", "list", "--cells"], env={"COLUMNS": "80"}).output
+    table = [line for line in text.splitlines() if "skipped" not in line]
+    assert max(map(len, table)) <= 80
+    assert re.search(r"many/sft/seed-1 .*MiB", text) and re.search(r"one .* accuracy 0\.700 +[0-9.]+ MiB", text)
 
 
 def test_the_newest_run_may_be_a_cell(home: Path) -> None:

@@ -98,7 +98,8 @@ def test_all_of_them_together_are_found() -> None:
     assert set(found(b=change)) == expected
     with pytest.raises(RecipeError) as refused:
         refuse_unexplained(fairness(study(b=change)), Path("study.toml"))
-    assert all(f"`{path}` is" in str(refused.value) for path in expected)
+    assert all(f"`{path}` is" in str(refused.value) for path in expected - {"match"})
+    assert "`match`: b is planned 1.12 times `a`'s prompts (steps = 80 would match)" in str(refused.value)
 
 
 def test_equal_arms_have_no_difference() -> None:
@@ -117,6 +118,23 @@ def test_equal_arms_have_no_difference() -> None:
     rows = fairness(study(b=spelled, c={"stage": {"warm": dict(reversed(WARM.items()))}}))
     refuse_unexplained(rows, Path("study.toml"))
     assert [row["path"] for row in rows if row["status"] != "matched"] == ["stage.warm"]
+
+
+def test_how_results_are_computed_is_shown_where_it_differs() -> None:
+    """It changes no result, so nothing has to be declared; but seconds of such arms are not of one kind."""
+    other = {"launch": {"processes": 2}, "stage": {"warm": {"token_budget": 4096}}}
+    none = {"stage": {"warm": False, "rl": {"policy": "base"}}, "eval": {"at": ["base", "rl"]}}
+    rows = {row["path"]: row for row in fairness(study(b=other, c=none))}
+    assert rows["launch.processes"]["arms"] == {"a": 1, "b": 2, "c": 1}
+    assert rows["stage.warm.token_budget"]["arms"] == {"a": 16384, "b": 4096, "c": "does not apply"}
+    assert "seconds are not comparable" in rows["launch.processes"]["reason"]
+    assert "launch.processes" not in {row["path"] for row in fairness(study(b={}))}
+
+
+def test_a_misspelt_declaration_is_named() -> None:
+    slower = {"stage": {"warm": {"learning_rate": 1e-4}}, "declared": {"stage.warm.learning_rte": "its own"}}
+    with pytest.raises(RecipeError, match=r"there is no difference: did you mean `stage\.warm\.learning_rate`"):
+        refuse_unexplained(fairness(study(b=slower)), Path("study.toml"))
 
 
 def test_what_is_the_methods_own_is_no_difference() -> None:

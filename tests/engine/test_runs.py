@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from tiny_runs import Home
 
 from warmrl.domain.errors import WarmrlError
+from warmrl.engine.following import Run
 from warmrl.engine.storage import MANIFEST
 
 
@@ -31,6 +32,21 @@ def test_a_run_says_what_it_made(whole: Home) -> None:
     scores = json.loads((run / "evaluations" / "rl@2.validation" / "scores.json").read_text())
     assert len(scores["metrics"]["pass@4"]["values"]) == 8
     assert (run / "report.html").stat().st_size > 100_000
+
+
+def test_a_run_says_why_it_ended_early(stopped: Callable[[int], Path], home: Home) -> None:
+    """Stopped by a signal, or failed of something that nobody foresaw; the next start goes on from either."""
+    state = json.loads((stopped(5) / "run" / "run.json").read_text())
+    assert state["state"] == "stopped" and "signal 15" in state["error"] and state["ended"] >= state["started"]
+
+    def broken() -> int:
+        raise RuntimeError("a plugin's own mistake")
+
+    with pytest.raises(RuntimeError):
+        home.run(stopping=broken)
+    found = Run(home.path / "run")
+    found.poll()
+    assert (found.state, found.error) == ("failed", "RuntimeError: a plugin's own mistake")
 
 
 def test_a_stage_says_what_it_took(whole: Home) -> None:

@@ -1,6 +1,7 @@
 """What a study's report reads of its cells' folders: whole, absent, running, failed, and of an older recipe."""
 
 import json
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -102,6 +103,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path / "study.json", {"name": "small", "state": "running", "cells": rows})
     write(tmp_path / "plan.json", {"fairness": [{"path": "match", "arms": {}, "status": "matched", "reason": None}]})
     return tmp_path
+
+
+def test_time_has_what_no_stage_took(folder: Path) -> None:
+    """Of 100 seconds its own stage took 9; the other stage was there before the run began."""
+    here = folder / "opd" / "seed-2"
+    write(here / "run.json", {"state": "finished", "started": "2026-01-02T00:00:00+00:00"})
+    write(here / "usage.json", {"seconds": 100.0, "cpu_seconds": 90.0, "peak_bytes": 1})
+    write(here / "stages" / "warm" / "done.json", {"steps": 4})
+    os.utime(here / "stages" / "warm" / "done.json", (1_600_000_000, 1_600_000_000))
+    rest = [row for row in gather(study(), folder)["timings"] if row["phase"] == "evaluation and the rest"]
+    assert [(row["arm"], row["seed"], row["stage"], row["seconds"]) for row in rest] == [("opd", 2, "", 91.0)]
 
 
 def states(found: dict[str, Any]) -> dict[tuple[str, int], str]:

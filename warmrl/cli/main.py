@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import textwrap
+import traceback
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from warmrl import __version__
 from warmrl.cli import compare, data, doctor, evaluate, export, plan, plugin, recipe, report, reward, run, runs, watch
-from warmrl.domain.errors import WarmrlError
+from warmrl.domain.errors import Interrupted, WarmrlError
 
 app = typer.Typer(
     name="warmrl",
@@ -63,19 +65,26 @@ def main() -> None:
     try:
         app()
     except WarmrlError as error:
-        if debug:
-            raise
+        if debug and not isinstance(error, Interrupted):
+            traceback.print_exc()
         print("\n".join(textwrap.wrap(f"warmrl: {error}", 100, break_long_words=False)), file=sys.stderr)  # noqa: T201
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
     except Exception as error:
         if debug:
-            raise
-        message = f"warmrl: something unexpected failed: {type(error).__name__}: {error}. Run it again with `--debug`."
-        print("\n".join(textwrap.wrap(message, 100)), file=sys.stderr)  # noqa: T201
+            traceback.print_exc()
+        print("\n".join(textwrap.wrap(f"warmrl: {unexpected(error, debug)}", 100)), file=sys.stderr)  # noqa: T201
         code = 1
     sys.exit(code)
+
+
+def unexpected(error: Exception, debug: bool) -> str:
+    """What failed that nobody foresaw, often in somebody's plugin, and where."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    more = "" if debug else " Run it again with `--debug`."
+    return f"something unexpected failed: {type(error).__name__}: {error} ({where}).{more}"
 
 
 def add_plugin_commands(arguments: list[str]) -> None:

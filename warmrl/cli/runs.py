@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="See and prune runs.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 MIB = 2**20
+# Of the table of runs, and the width of a terminal from which on all of them are shown.
+WHOLE = ("run", "recipe", "state", "started", "ended", "result", "size", "shared")
+WIDE = 130
 
 
 @app.command("list")
@@ -48,7 +51,8 @@ def list_runs(
 
 
 def show_rows(rows: Sequence[Row]) -> None:
-    """Runs as a table."""
+    """Runs as a table; on a narrow terminal what tells most."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -56,29 +60,34 @@ def show_rows(rows: Sequence[Row]) -> None:
     from warmrl.cli.watch_view import shown, state_text
     from warmrl.engine.run_place import home
 
-    table = Table("run", "recipe", "state", "started", "ended", "result", "size", "shared")
+    console = Console()
+    whole = console.width >= WIDE
+    columns = WHOLE if whole else ("run", "state", "ended", "result", "size")
+    table = Table(*columns, box=box.HEAVY_HEAD if whole else box.SIMPLE_HEAD, padding=(0, 1 if whole else 0))
     for one in rows:
-        when = ((text or "").replace("T", " ")[:16] for text in (one.started, one.ended))
+        started, ended = ((text or "").replace("T", " ")[:16] for text in (one.started, one.ended))
         shared = f"{one.shared_bytes / MIB:.1f} MiB with {', '.join(one.shared_with)}" if one.shared_with else ""
-        cells = (
-            shown(one.folder.relative_to(home())),
-            shown(one.name),
-            None,
-            *when,
-            result(one),
-            f"{one.bytes / MIB:.1f} MiB",
-            shown(shared),
-        )
-        table.add_row(*(state_text(one.state) if cell is None else Text(cell) for cell in cells))
-    Console().print(table)
+        cells = {
+            "run": Text(shown(one.folder.relative_to(home()))),
+            "recipe": Text(shown(one.name)),
+            "state": state_text(one.state),
+            "started": Text(started),
+            "ended": Text(ended if whole else ended[5:]),
+            "result": Text(result(one, whole)),
+            "size": Text(f"{one.bytes / MIB:.1f} MiB"),
+            "shared": Text(shown(shared)),
+        }
+        table.add_row(*(cells[column] for column in columns))
+    console.print(table)
 
 
-def result(one: Row) -> str:
-    """What a run found, or how far a study is."""
+def result(one: Row, whole: bool) -> str:
+    """What a run found (`whole`: and where), or how far a study is."""
     found = one.result or {}
     if "cells" in found:
         return f"{found['finished']}/{found['cells']} cells"
-    return f"{found['metric']} {found['value']:.3f} ({found['checkpoint']}, {found['suite']})" if found else ""
+    where = f" ({found['checkpoint']}, {found['suite']})" if found and whole else ""
+    return f"{found['metric']} {found['value']:.3f}{where}" if found else ""
 
 
 @app.command()

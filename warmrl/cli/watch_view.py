@@ -131,11 +131,16 @@ def ending(found: Run | Study) -> str:
     name, what = shown(found.name), "study" if isinstance(found, Study) else "run"
     report = found.folder / "report.md"
     last = f"; the last that came was {duration(found.quiet())} ago"
+    if isinstance(found, Study):
+        stopped = f"{found.count('waiting')} of its {len(found.cells)} cells wait. The same command goes on."
+        failed = f"{found.count('failed')} of its {len(found.cells)} cells failed. The same command tries them again."
+    else:
+        stopped = failed = shown(found.error)
     return {
         "running": "",
         "finished": f"The {what} `{name}` has finished: {report}",
-        "failed": f"The {what} `{name}` has ended, and some of its cells failed.",
-        "stopped": f"The {what} `{name}` stopped: its hand-off rule chose no checkpoint ({report}).",
+        "failed": f"The {what} `{name}` failed: {failed}",
+        "stopped": f"The {what} `{name}` stopped: {stopped}",
         "died": f"The {what} `{name}` died: its process ended and it had not finished{last}. The same command goes on.",
         "silent": f"Nothing new comes from the {what} `{name}`, and its process cannot be asked from here{last}.",
     }.get(found.state, f"{found.folder} holds no {what} that can be read.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from warmrl.domain.errors import RecipeError
-from warmrl.engine.fairness_settings import Arm, Content, Read, Told, arms_of, own_settings, tree
+from warmrl.engine.fairness_settings import Arm, Content, Read, Told, arms_of, own_settings, tree, ways
 from warmrl.engine.recipe_file import NAMED
 from warmrl.engine.study_budget import match_row
 from warmrl.engine.study_file import StudyFile
@@ -76,7 +77,8 @@ def fairness(study: StudyFile, accepted: Sequence[str] = (), work: Mapping[str, 
     rows += judge.stale(rows)
     own = [{key: value for key, value in row.items() if key != "differ"} for row in rows]
     curators = tuple(f"stage.{name}" for one in read["stage"].values() for name in one)
-    return [*own, warm_row(arms), *groups(study, found.equal, label, curators), order_row(study, arms)]
+    ways = compare_ways(arms, table.outcome)
+    return [*own, warm_row(arms), *ways, *groups(study, found.equal, label, curators), order_row(study, arms)]
 
 
 def compare_stages(found: Comparison, stages: Mapping[str, Mapping[str, Any]], outcome: str, label: str) -> None:
@@ -87,6 +89,18 @@ def compare_stages(found: Comparison, stages: Mapping[str, Mapping[str, Any]], o
         needed = name in ("policy",)  # a warm start that begins elsewhere differs from those that begin at the base
         values = {arm: one.get(name, MISSING) for arm, one in warm.items() if name in one or needed}
         found.compare(f"stage.{label}.{name}", values)
+
+
+def compare_ways(arms: Mapping[str, Arm], outcome: str) -> Iterator[Row]:
+    """A row for each setting of how results are computed that differs: results are the same, their time is not."""
+    found = Comparison()
+    trees = {name: ways(arm, outcome) for name, arm in arms.items()}
+    for path in dict.fromkeys(path for one in trees.values() for path in one):
+        found.compare(path, {name: one[path] for name, one in trees.items() if path in one})
+    why = "how it is computed, which changes results by rounding alone; seconds are not comparable"
+    for path, values in found.different.items():
+        shown = {name: told(values[name]) if name in values else NOT_THERE for name in arms}
+        yield {"path": path, "arms": shown, "status": "matched", "reason": why}
 
 
 @dataclass
@@ -143,16 +157,16 @@ class Judge:
         shared = self.study.study.declared
         for path in shared:
             if not any(covered(row["path"], [path]) and row["differ"] for row in rows):
-                yield self.useless(path, "`[study.declared]`")
+                yield self.useless(path, "`[study.declared]`", rows)
         for arm in self.study.arms:
             for path in self.study.declared[arm]:
                 hits = [row for row in rows if arm in row["differ"] and self.reason(arm, row["path"])]
                 own = self.study.declared[arm][path] != shared.get(path)
                 if own and not any(self.hit(arm, row["path"], path) for row in hits):
-                    yield self.useless(path, f"`[arm.{arm}.declared]`")
+                    yield self.useless(path, f"`[arm.{arm}.declared]`", rows)
         for path in self.accepted:
             if not any(covered(row["path"], [path]) and row["differ"] for row in rows):
-                yield self.useless(path, f"`--accept {path}`")
+                yield self.useless(path, f"`--accept {path}`", rows)
 
     def hit(self, arm: str, path: str, at: str) -> bool:
         """Whether one declaration of an arm speaks of a path."""
@@ -166,9 +180,11 @@ class Judge:
             return path
         return ".".join([top, own.entry, *rest[1:]])
 
-    def useless(self, path: str, where: str) -> Row:
+    def useless(self, path: str, where: str, rows: Sequence[Row]) -> Row:
         """A declaration that explains nothing."""
-        why = f"{where} names it, and there is no difference: take that out"
+        near = get_close_matches(path, [row["path"] for row in rows if row["differ"]], 1)
+        fix = f"did you mean `{near[0]}`?" if near else "take that out"
+        why = f"{where} names it, and there is no difference: {fix}"
         return {"path": path, "arms": {}, "status": "matched", "reason": why, "differ": []}
 
 
@@ -218,7 +234,7 @@ def groups(study: StudyFile, equal: Sequence[str], label: str, curators: tuple[s
             continue
         whole = name in ("data", "rewards", "evaluation")  # too many to name: their tables
         what = ", ".join(dict.fromkeys(table_of(path) if whole else path for path in paths))
-        who = "arms that train before it" if name == "warm start" else "arms"
+        who = "arms that have them" if name == "warm start" else "arms"
         why = f"{len(paths)} settings, equal in all {who}: {what}"
         yield {"path": name, "arms": dict.fromkeys(study.arms, "the same"), "status": "matched", "reason": why}
 
@@ -249,10 +265,11 @@ def refuse_unexplained(rows: Sequence[Row], path: Path) -> None:
     found = [row for row in rows if row["status"] == "unexplained"]
     if not found:
         return
+    idle = [f"`{row['path']}`: {row['reason']}." for row in rows if not row["arms"]]
     many = "a difference" if len(found) == 1 else f"{len(found)} differences"
     raise RecipeError(
         f"{path}: arms differ in more than their warm starts, {many} without an explanation: "
-        + " ".join(map(sentence, found))
+        + " ".join([*map(sentence, found), *idle])
         + ' Give all arms the same value; or say why in `[study.declared]` or `[arm.NAME.declared]` ("PATH" = '
         '"reason"); or take it as it is, for this once, by `--accept PATH`.'
     )
@@ -260,10 +277,12 @@ def refuse_unexplained(rows: Sequence[Row], path: Path) -> None:
 
 def sentence(row: Row) -> str:
     """One difference in a sentence: its path, and the values with the arms that have them."""
+    if row["path"] == "match":
+        return f"`match`: {row['reason']}."
     by_value: dict[str, list[str]] = {}
     for arm, value in row["arms"].items():
         if value == NOT_THERE:
             continue
-        by_value.setdefault(str(value), []).append(arm)
+        by_value.setdefault(str(value) or '""', []).append(arm)
     values = "; ".join(f"{value:.60} in {', '.join(who)}" for value, who in by_value.items())
     return f"`{row['path']}` is {values}."

@@ -19,6 +19,8 @@ from warmrl.engine.study_file import StudyFile
 
 # No part of a result's key, and yet part of what is compared: who judges, and what is handed on.
 COMPARED = frozenset({"grader", "second_opinion", "style", "handoff"})
+# Settings of every method that say how a step is computed, and not what it is.
+WAYS = ("token_budget", "gradient_checkpointing")
 # Settings of every method that are the budget's, or say where the warm start begins.
 OF_THE_BUDGET = frozenset({"steps", "policy"})
 
@@ -108,6 +110,15 @@ def tree(arm: Arm, outcome: str) -> dict[str, Any]:
     if arm.entry is not None:
         found["stage"][arm.label] = warm_settings(arm, arm.entry)
     return found
+
+
+def ways(arm: Arm, outcome: str) -> dict[str, Any]:
+    """How an arm's results are computed, which is no part of what they are; a warm start's where it has one."""
+    recipe = arm.recipe
+    stages = {outcome: outcome} | ({arm.label: arm.entry} if arm.entry else {})
+    own = {label: stage_config(recipe.stage[stage]) for label, stage in stages.items()}
+    of_stages = {f"stage.{label}": {name: getattr(config, name) for name in WAYS} for label, config in own.items()}
+    return {"launch": recipe.launch.model_dump(mode="json"), **of_stages}
 
 
 def plain(value: Any, skip: frozenset[str] = frozenset()) -> Any:

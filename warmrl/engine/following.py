@@ -165,18 +165,23 @@ class Run:
 
     @property
     def state(self) -> str:
-        """`running`, `finished`, `stopped` (a hand-off rule chose nothing), `died`, `silent`, or `unreadable`.
+        """`running`, `finished`, `stopped` (by a signal or a hand-off rule), `failed`, `died`, `silent`, `unreadable`.
 
         `died`: its process has ended, and it never said that it finished. `silent`: its process is on another machine
         and nothing new has come for long.
         """
         state = self.known.get("state")
         if state != "running":
-            return state if state in ("finished", "stopped") else "unreadable"
+            return state if state in ("finished", "stopped", "failed") else "unreadable"
         process = alive(self.known.get("process"))
         if process is None:
             return "silent" if self.quiet() > self._patience() else "running"
         return "running" if process else "died"
+
+    @property
+    def error(self) -> str:
+        """Why it stopped or failed; empty where it did not, or never said."""
+        return str(self.known.get("error", ""))
 
     def quiet(self) -> float:
         """Seconds since anything new came: a row, a finished block of answers, a word in `run.json`."""

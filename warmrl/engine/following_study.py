@@ -79,7 +79,9 @@ class Study:
 
     @property
     def state(self) -> str:
-        """`running`, `finished`, `failed`, `died`, `silent` or `unreadable`, as of a run."""
+        """`running`, `finished`, `failed`, `stopped` (cells wait, and nobody is at them), or `died`, `silent` or
+        `unreadable`, as of a run.
+        """
         state = self.known.get("state")
         if state != "running":
             return state if state in ("finished", "failed", "stopped") else "unreadable"

@@ -7,11 +7,13 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from warmrl.domain.errors import WarmrlError
 from warmrl.domain.handoff import LOSS
 from warmrl.domain.names import CheckpointName
 from warmrl.engine.contamination import contamination
@@ -76,6 +78,14 @@ class RunFolder:
         about = {"name": entries.file.recipe.name, "state": state, "stages": stages, "entries": own}
         clocks = {"now": self.now} if state == "running" else {"ended": moment()}
         write_json(self.path / RUN_FILE, about | {"order": entries.order()} | self.whose | clocks)
+
+    def broke_off(self, why: str, state: str) -> None:
+        """Write down that the run ended before its end, and why; one that a hand-off rule stopped stays `stopped`."""
+        about = known_run(self.path)
+        if self.whose and about.get("process") == self.whose["process"]:
+            state = state if about["state"] == "running" else about["state"]
+            with suppress(OSError, WarmrlError):  # what went wrong may be the disk: that is what has to be said
+                write_json(self.path / RUN_FILE, about | {"state": state, "error": why, "ended": moment()})
 
     def doing(self, entries: Entries, folder: Path | None = None, **what: Any) -> None:
         """Write down what is being made, and in which entry of the store (`warmrl watch` looks there)."""

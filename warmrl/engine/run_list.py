@@ -58,7 +58,21 @@ def rows_of(known: Sequence[Known]) -> list[Row]:
             users.setdefault(entry, set()).add(one.folder)
     sizes = {entry: size(entry) for entry in users}
     names = {one.folder: (one.study or one.folder).name for one in there}  # a cell is named by its study
-    return [with_sizes(row(one), there, users, sizes, names) for one in there]
+    rows = {one.folder: with_sizes(row(one), there, users, sizes, names) for one in there}
+    for study in (one for one in there if one.kind == "study"):
+        for cell in (one for one in rows.values() if one.study == study.folder):
+            as_part(cell, rows[study.folder], study)
+    return list(rows.values())
+
+
+def as_part(cell: Row, study: Row, known: Known) -> None:
+    """What a cell and its study say of one another: that a cell failed which could not say so, and since when it is."""
+    told = {known.folder / str(one.get("folder")): one.get("state") for one in known.about["cells"]}
+    if cell.state == "died" and told.get(cell.folder) == "failed":
+        cell.state = "failed"
+    study.started = min(filter(None, (study.started, cell.started)), default=None)
+    if study.state != "running":
+        study.ended = max(filter(None, (study.ended, cell.ended)), default=None)
 
 
 def row(one: Known) -> Row:

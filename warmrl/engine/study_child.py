@@ -85,9 +85,12 @@ def last_paragraph(text: str) -> str:
 
 
 def cell_command(cell: Cell, recipe: Path, study: Path, options: Sequence[str]) -> list[str]:
-    """`warmrl run` of one cell: the study's merged recipe, the cell's folder, and what the study was started with."""
+    """`warmrl run` of one cell: the study's merged recipe, the cell's folder, and what the study was started with.
+
+    Its log has the traceback of whatever fails.
+    """
     where = ["--cell", f"{cell.arm},{cell.seed}", "--out", str(study / cell.folder)]
-    return [sys.executable, "-m", "warmrl", "run", str(recipe), *where, *options]
+    return [sys.executable, "-m", "warmrl", "--debug", "run", str(recipe), *where, *options]
 
 
 def threads(jobs: int, processes: int) -> dict[str, str]:

@@ -13,10 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from warmrl.engine.following import mtime
 from warmrl.engine.recipe_rules import stage_order
 from warmrl.engine.run_folder import RESOLVED, differences
 from warmrl.engine.run_place import MERGED, PLAN, RUN_FILE, known_study, object_in
+from warmrl.engine.run_process import seconds_of
 from warmrl.engine.study_file import Cell, StudyFile
+from warmrl.engine.usage import usage_of
 
 Row = dict[str, Any]
 NO_PART = ("launch", "plugins", "name")
@@ -24,6 +27,8 @@ NO_PART = ("launch", "plugins", "name")
 PINNED = ("data.", "suite.", "model.")
 """Where a run writes down what the recipe left open."""
 NO_SECONDS = ("step", "steps", "tokens_per_second", "rows_recomputed")
+BESIDES = ""
+"""The stage of what is no stage's."""
 CURVES = ("reward", "length", "entropy")
 
 
@@ -119,9 +124,23 @@ class Found:
         for stage in self.report["stages"]:
             if stage["name"] not in timed:
                 sums[stage["name"], "all"] = stage["seconds"]
-        order = [stage["name"] for stage in self.report["stages"]]
+        if (rest := self.seconds_besides()) is not None:
+            sums[BESIDES, "evaluation and the rest"] = rest
+        order = [*(stage["name"] for stage in self.report["stages"]), BESIDES]
         for (stage, phase), seconds in sorted(sums.items(), key=lambda one: order.index(one[0][0])):
             yield {**self.about, "stage": stage, "phase": phase, "seconds": seconds}
+
+    def seconds_besides(self) -> float | None:
+        """Seconds of the run's own processes that no stage of its took: evaluation, probe, report, and starting.
+
+        A stage that was there before the run was first started took none of them.
+        """
+        used, began = usage_of(self.path), seconds_of(object_in(self.path / RUN_FILE).get("started"))
+        if used is None or began is None:
+            return None
+        done = {one["name"]: self.path / "stages" / one["name"] / "done.json" for one in self.report["stages"]}
+        own = [one["seconds"] for one in self.report["stages"] if mtime(done[one["name"]]) >= began]
+        return max(used.seconds - sum(own), 0.0)
 
     def environment(self) -> Row:
         """Where it ran, without the command line and the devices, which tell what a start made and not what it is."""

@@ -73,12 +73,16 @@ class StudyRecord:
             )
 
     def end(self) -> None:
-        """Leave the study to other processes, if some are at its cells: this one's end does not say that it died."""
+        """Leave the study to other processes, if some are at its cells; without, what waits makes it `stopped`."""
         with self.alone():
             about = known_study(self.folder)
-            others = any(one["state"] == "running" for one in about.get("cells", []))
-            if others and about.get("process") == self.process:
+            states = {one["state"] for one in about.get("cells", [])}
+            if about.get("process") != self.process:
+                return
+            if "running" in states:  # this one's end does not say that it died
                 write_json(self.folder / STUDY_FILE, {name: one for name, one in about.items() if name != "process"})
+            elif "waiting" in states:
+                write_json(self.folder / STUDY_FILE, about | {"state": "stopped"})
 
     def update(self, cells: Mapping[Cell, State], error: str | None = None) -> None:
         """Take new states of some cells (`error`: why one failed); what others wrote of the rest stays."""

@@ -87,7 +87,7 @@ def contrasts(rows: Iterable[Table], first: str, *, over_time: bool = True) -> l
                 probability(row["p"]),
                 probability(row["mcnemar"]),
                 probability(row["adjusted"]),
-                str(row["n"]),
+                f"{row['n']}" if row["units"] == "problems" else f"{row['n']} clusters",
                 verdict(row, over_time=over_time),
             ]
             for row in rows

@@ -169,7 +169,8 @@ def time_figure(report: Mapping[str, Any]) -> Figure:
         "title": "Time by phase",
         "across": 1,
         "panels": [panel("figure-time", "", data, layout)],
-        "caption": "Clock time of each arm's stages, the mean over seeds. A stage that was reused counts where it ran.",
+        "caption": "Clock time of each arm's stages and of the rest of its runs, the mean over seeds. A stage that was "
+        "reused counts where it ran; what starts that were killed had not kept counts in the rest.",
     }
 
 

@@ -50,7 +50,7 @@ TABLES: dict[str, Any] = {
 def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """The same by a person's shell, in a session of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "warmrl", "run", str(folder / "contract.json"), *arguments],
+        [sys.executable, "-m", "warmrl", "run", str(folder / "contract.json"), "--no-measure", *arguments],
         env=environment(folder),
         cwd=folder,
         stderr=subprocess.PIPE,
@@ -142,7 +142,7 @@ def in_process(
     monkeypatch.setattr(study, "report_study", lambda _: [])
     found = study_file.read(folder / "contract.json", sets)
     assert found is not None
-    study.run_study(found, study.Asked(None, 2, only, ["match"], None, None, False, True), lambda: 0)
+    study.run_study(found, study.Asked(None, 2, only, ["match"], None, None, None, False, True), lambda: 0)
 
 
 def test_a_failing_arm_ends_the_study_with_1_and_the_others_are_done(
@@ -230,8 +230,9 @@ def command(*arguments: str) -> Result:
 def test_options_of_a_study_are_refused_for_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("warmrl.engine.signals.Stopping", lambda: lambda: 0)  # this process keeps its own
     recipe = write_recipe(tmp_path, stage={"rl": RL | {"policy": "base"}})
-    for option, value in [("jobs", "2"), ("only", "arm=sft"), ("cell", "sft,1"), ("accept", "match")]:
-        refused = command("run", str(recipe), f"--{option}", value).exception
+    given = {"jobs": ["2"], "only": ["arm=sft"], "cell": ["sft,1"], "accept": ["match"], "measure": []}
+    for option, values in given.items():
+        refused = command("run", str(recipe), f"--{option}", *values).exception
         assert isinstance(refused, UsageError) and f"`--{option}` is for a study" in str(refused)
 
 

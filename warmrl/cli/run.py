@@ -42,13 +42,17 @@ def run(
         list[str] | None,
         typer.Option(help="Of a study: a difference between arms that is meant, by its TOML path.", metavar="PATH"),
     ] = None,
+    measure: Annotated[
+        bool | None,
+        typer.Option(help="Of a study: time a few real steps first, for its plan (default: small models on a CPU)."),
+    ] = None,
     cell: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a recipe; the same command after a kill goes on where it was, and again reuses everything."""
     if dry_run:
         from warmrl.cli.plan import show_any
 
-        show_any(recipe, out, sets or [], as_json, jobs=jobs, accept=accept or [], only=only or [])
+        show_any(recipe, out, sets or [], as_json, measure=measure, jobs=jobs, accept=accept or [], only=only or [])
         return
     from warmrl.engine.signals import Stopping
 
@@ -62,11 +66,12 @@ def run(
     if study is not None and cell is None:
         from warmrl.cli.study import Asked, run_study
 
-        asked = Asked(out, jobs, only or [], accept or [], tracker, processes, trust_remote_code, as_json)
+        asked = Asked(out, jobs, only or [], accept or [], measure, tracker, processes, trust_remote_code, as_json)
         run_study(study, asked, stopping)
         return
     if study is None:
-        refuse_of_a_study(recipe, {"jobs": jobs > 1, "only": only, "accept": accept, "cell": cell})
+        timed = measure is not None
+        refuse_of_a_study(recipe, {"jobs": jobs > 1, "only": only, "accept": accept, "measure": timed, "cell": cell})
     file = study.recipe(cell_of(study, cell)) if study and cell else recipe_file.read(recipe, sets or [])
     count = processes or file.recipe.launch.processes
     folder = folder_of(file, out)

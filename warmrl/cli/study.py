@@ -27,6 +27,8 @@ class Asked:
     jobs: int
     only: Sequence[str]
     accept: Sequence[str]
+    measure: bool | None
+    """Whether the plan times a few steps; None: where that takes little."""
     tracker: str | None
     processes: int | None
     trust_remote_code: bool
@@ -150,7 +152,10 @@ def plan_once(record: StudyRecord, store: Path, asked: Asked, stopping: Any) -> 
     file, of = record.folder / PLAN, key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
     if object_in(file).get("of") == of:
         return
-    found = study_plan(record.study, store, None, asked.accept, jobs=asked.jobs, measure=None, stopping=stopping)
+    print(f"Planning {len(record.study.cells)} cells ...", file=sys.stderr, flush=True)  # noqa: T201
+    found = study_plan(
+        record.study, store, None, asked.accept, jobs=asked.jobs, measure=asked.measure, stopping=stopping
+    )
     with record.alone():
         if object_in(file).get("of") != of:  # nor has another process planned meanwhile
             write_json(file, found | {"of": of, "used": used(record.study, record.folder)})

@@ -127,7 +127,7 @@ def endpoint(row: Mapping[str, Any] | None) -> Table | None:
     """A value as a cell; below it its interval, or, of too few seeds, what there is."""
     if row is None or row["value"] is None:
         return None
-    return {"value": number(row["value"], row["unit"]), "small": row["shown"]}
+    return {"value": number(row["value"], row["unit"]), "small": row["shown"].removeprefix("seeds ")}
 
 
 def seeds_of(report: Mapping[str, Any], arm: str) -> list[Any]:

@@ -106,6 +106,12 @@ def test_a_study_and_its_cells_say_what_the_other_cannot(home: Path) -> None:
     assert (study["started"], study["ended"]) == ("2026-01-01T09:00:00", "2026-01-01T11:00")
 
 
+def test_a_foreign_study_is_left_alone(home: Path) -> None:
+    folder = listed(home)
+    made.write(folder / "study.json", {"name": "many", "state": "running", "cells": ["x"]})
+    assert "none of warmrl's" in warmrl("list", "--cells") and "many" not in names(asked("list"))
+
+
 def test_eighty_columns_hold_what_tells_most(home: Path) -> None:
     listed(home)
     text = CliRunner().invoke(app, ["runs", "list", "--cells"], env={"COLUMNS": "80"}).output

@@ -19,6 +19,8 @@ WARM = {"use": "sft", "data": "warmup", "steps": 80, "prompts_per_step": 32, "le
 TEACHER = {"use": "local", "path": "pocket:teacher"}
 OPD = {**WARM, "use": "opd", "teacher": TEACHER, "max_tokens": 32}
 
+NONE = {"use": "none", "data": "warmup"}
+
 # What an arm is given, and where it is found.
 PLANTED: dict[str, tuple[dict[str, Any], str]] = {
     "learning rate of RL": ({"stage": {"rl": {"learning_rate": 3e-4}}}, "stage.rl.learning_rate"),
@@ -129,6 +131,41 @@ def test_how_results_are_computed_is_shown_where_it_differs() -> None:
     assert rows["stage.warm.token_budget"]["arms"] == {"a": 16384, "b": 4096, "c": "does not apply"}
     assert "seconds are not comparable" in rows["launch.processes"]["reason"]
     assert "launch.processes" not in {row["path"] for row in fairness(study(b={}))}
+
+
+def test_a_warm_start_behind_one_that_trains_nothing_is_found() -> None:
+    hidden = {"stage": {"pre": {**WARM, "steps": 5000, "learning_rate": 1e-2}, "warm": NONE | {"policy": "pre"}}}
+    rows = {row["path"]: row for row in fairness(study(b=hidden)) if row["status"] == "unexplained"}
+    assert set(rows) == {"stage.warm.learning_rate", "match"} and rows["match"]["arms"]["b"] == "160,000 prompts"
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        {"warm": NONE | {"policy": "/another/run#sft"}},
+        {"warm": {"policy": "/another/run#sft"}},
+        {"mid": {**WARM, "steps": 1, "policy": "/another/run#rl"}, "warm": {"policy": "mid", "steps": 79}},
+    ],
+)
+def test_a_start_from_another_run_is_found(stages: dict[str, Any]) -> None:
+    assert found(b={"stage": stages}) == ["stage.warm.policy"]
+
+
+def test_stages_before_the_last_of_a_warm_start_are_compared() -> None:
+    """What they read and train with the control's warm start; of one name setting by setting."""
+    mid = {**WARM, "steps": 1, "data": "train", "train": ["vision"], "learning_rate": 0.3}
+    two = {"stage": {"mid": mid, "warm": {"policy": "mid", "steps": 79}}}
+    assert set(found(b=two)) == {"stage.mid.train", "stage.mid.data"}
+    other = overlay(two, {"stage": {"mid": {"learning_rate": 0.1}}})
+    assert set(found(b=two, c=other)) == {"stage.mid.learning_rate", "stage.mid.train", "stage.mid.data"}
+
+
+def test_a_declaration_of_the_control_explains_its_difference_from_all() -> None:
+    """And is not called useless; nor is a shared one that names a stage as an arm does."""
+    slower = {"stage": {"warm": {"learning_rate": 1e-4}}}
+    rows = fairness(study(a={"declared": {"stage.warm.learning_rate": "its own"}}, b=slower))
+    assert [row["status"] for row in rows if row["path"] == "stage.warm.learning_rate"] == ["declared"]
+    assert not any("take that out" in row["reason"] or "did you mean" in row["reason"] for row in rows)
 
 
 def test_a_misspelt_declaration_is_named() -> None:
@@ -251,4 +288,4 @@ def test_the_pocket_study_declares_what_it_must_and_no_more() -> None:
     assert not [row for row in rows if "there is no difference" in row["reason"]]
     declared = {row["path"] for row in rows if row["status"] == "declared"}
     assert declared == {"stage.warm", "stage.warm.data", "stage.warm.learning_rate", "stage.warm.normalise",
-                        "stage.warm.prompts_per_step", "match"}  # fmt: skip
+                        "stage.warm.prompts_per_step", "stage.zero.data", "match"}  # fmt: skip

@@ -214,3 +214,14 @@ def test_the_schema_knows_studies() -> None:
             at = at[key]
         at["nonsense"] = 1
         assert list(validator.iter_errors(wrong)), path
+
+
+def test_a_date_is_refused_as_any_wrong_value_is(tmp_path: Path) -> None:
+    text = BASE.replace('path = "pocket:base"', 'path = "pocket:base"\nrevision = 2024-01-01')
+    with pytest.raises(RecipeError, match=r"model\.revision"):
+        study_of(tmp_path, text + STUDY + NONE).recipes["none"]
+
+
+def test_arms_whose_folders_may_be_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"`arm\.SFT` and `arm\.sft` differ in capitals alone"):
+        study_of(tmp_path, BASE + STUDY + NONE + SFT + SFT.replace("arm.sft", "arm.SFT"))

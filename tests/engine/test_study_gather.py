@@ -147,10 +147,11 @@ def test_everything_there_is_read_and_reported(folder: Path) -> None:
     assert any("specs, seed 1, failed" in text for text in report["findings"])
     assert {row["arm"] for row in report["methods"]["contrasts"]} == {"sft", "opd"}
     assert report["budget"]["matched"][0]["status"] == "not counted"
-    assert report["reproduce"][1].endswith("--only arm=none,seed=1")
+    assert report["reproduce"][2].endswith("--only arm=none,seed=1")
     (folder / "opd" / "seed-2" / "run.json").unlink()
-    for line, point in zip(gather(study(), folder)["reproduce"][2:], ("rl", "warm"), strict=True):
-        sides = [f"sft=sft/seed-1#{point},sft/seed-2#{point}", f"opd=opd/seed-1#{point},opd/seed-3#{point}"]
+    for line, point in zip(gather(study(), folder)["reproduce"][3:], ("rl", "warm"), strict=True):
+        runs = {"sft": (1, 2), "opd": (1, 3)}
+        sides = [f"{arm}={','.join(f'$STUDY/{arm}/seed-{seed}#{point}' for seed in runs[arm])}" for arm in runs]
         assert all(side in line for side in sides) and "specs" not in line and line.endswith("--control sft")
 
 

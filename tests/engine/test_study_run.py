@@ -15,7 +15,7 @@ import pytest
 from warmrl.cli.report import report
 from warmrl.domain.errors import UsageError
 from warmrl.engine import study_file
-from warmrl.engine.following_study import Study
+from warmrl.engine.following_study import BETWEEN_CELLS, Study
 from warmrl.engine.run_place import LOG, MERGED, STUDY_FILE, claim, damaged_study, known_study
 from warmrl.engine.run_process import this_process
 from warmrl.engine.study_child import at_work, last_paragraph, only_one, threads
@@ -216,9 +216,9 @@ def test_two_processes_at_one_study_keep_one_another_s_cells(tmp_path: Path) -> 
     assert set(states(record).values()) == {"finished"}
 
 
-def changed(record: StudyRecord) -> StudyRecord:
+def changed(record: StudyRecord, *sets: str) -> StudyRecord:
     """The same study by another recipe."""
-    other = study_file.read(record.study.path, ["stage.rl.steps=7"])
+    other = study_file.read(record.study.path, sets or ["stage.rl.steps=7"])
     assert other is not None
     return StudyRecord(other, record.folder)
 
@@ -245,11 +245,46 @@ def test_a_recipe_is_not_replaced_while_another_process_is_at_a_cell(tmp_path: P
     before = (record.folder / MERGED).read_bytes()
     with only_one(record.folder / "none" / "seed-2", lambda: 0):
         record.begin({})  # the same recipe
-        with pytest.raises(UsageError, match=r"Another process runs the study .*none, seed 2"):
+        with pytest.raises(UsageError, match=r"Another process runs the study .*none/seed-2"):
             changed(record).begin({})
+        with pytest.raises(UsageError, match=r"Another process runs the study .*none/seed-2"):
+            changed(record, "arm.none=false", "arm.sft.stage.warm.steps=1").begin({})  # that has no such cell
     assert (record.folder / MERGED).read_bytes() == before
     changed(record).begin({})
     assert (record.folder / MERGED).read_bytes() != before
+
+
+def test_nor_while_a_process_on_another_machine_may_be_at_it(tmp_path: Path) -> None:
+    record = record_in(tmp_path)
+    elsewhere = StudyRecord(record.study, record.folder)
+    elsewhere.process = this_process() | {"host": "another"}
+    elsewhere.begin({})
+    with pytest.raises(UsageError, match=r"Another process runs the study .*on another"):
+        changed(record).begin({})
+    long_ago = time.time() - 10 * BETWEEN_CELLS
+    os.utime(record.folder / STUDY_FILE, (long_ago, long_ago))
+    changed(record).begin({})
+
+
+def test_what_was_said_of_a_cell_meanwhile_is_kept(tmp_path: Path) -> None:
+    """One process looks at all cells, which takes a while; another's fails before the first writes what it saw."""
+    record, other = Cell(1, "opd"), Cell(2, "none")
+    here = record_in(tmp_path)
+    here.update({other: "running"})
+    seen = here.told()
+    here.update({other: "failed"}, "boom")
+    here.begin({record: "waiting"}, {other: "running", Cell(1, "none"): "finished"}, seen)
+    assert here.told() == {record: "waiting", Cell(1, "none"): "finished", Cell(2, "opd"): "waiting", other: "failed"}
+
+
+def test_a_study_that_nobody_is_at_is_stopped(tmp_path: Path) -> None:
+    record, seen = record_in(tmp_path), Study(tmp_path / "small")
+    record.update({Cell(1, "opd"): "finished"})
+    record.end()
+    seen.poll()
+    assert seen.state == "stopped" and seen.count("waiting") == 3
+    record.begin({Cell(2, "opd"): "waiting"})
+    assert known_study(record.folder)["state"] == "running"
 
 
 def test_who_looks_on_sees_that_a_study_was_killed(tmp_path: Path) -> None:

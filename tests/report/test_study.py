@@ -226,6 +226,22 @@ def test_the_budget_is_measured_and_compared_with_the_control() -> None:
     given["work"].append({"arm": "specs", "seed": 1, "stage": "warm", "part": "warm"})
     matched = {row["arm"]: row for row in budget(given)["matched"]}
     assert matched["opd_long"]["status"] == "declared" and matched["specs"]["status"] == "not counted"
+    one(given["arms"], name="sft")["declared"] = {"match": "shorter than all, by design"}
+    matched = {row["arm"]: row for row in budget(given)["matched"]}
+    assert (matched["sft_overtrained"]["status"], matched["opd"]["status"]) == ("declared", "matched")
+    assert matched["opd_long"]["reason"] == "four times, by design", "an arm's own before the control's"
+
+
+def test_stage_2_starts_at_what_is_handed_on() -> None:
+    """Not at the end of the warm start, where a hand-off rule or the recipe took an earlier step."""
+    own = Simulation(suites={"validation": (0.0, 20)}, outcome_steps=4, points=4, draws=50).probed()
+    points = [row for row in own["probe"] if (row["arm"], row["seed"], row["stage"]) == ("opd", 1, "warm")]
+    early, late = points[0]["checkpoint"], points[-1]["checkpoint"]
+    one(own["arms"], name="opd")["entry"] = early
+    rows = [row for row in Regime(own, Cells(own), {"level": 0.95}).curves() if row["arm"] == "opd"]
+    start = next(row for row in rows if row["part"] == "outcome")
+    warm = [row for row in rows if row["part"] == "warm"]
+    assert early != late and start["step"] == 0 and start["value"] == warm[0]["value"] != warm[-1]["value"]
 
 
 def test_training_curves_are_thin_means_of_neighbouring_steps() -> None:

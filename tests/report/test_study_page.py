@@ -128,13 +128,14 @@ def test_figures_are_of_what_was_measured(report: dict[str, Any]) -> None:
     rows = [row for row in report["regime"]["curves"] if row["arm"] == "opd" and row["part"] == "outcome"]
     warm = [row for row in report["regime"]["curves"] if row["arm"] == "opd" and row["part"] == "warm"]
     (drawn,) = (trace for trace in traces(page, "figure-entropy-outcome", "opd") if len(trace["x"]) > 1)
-    assert drawn["x"] == [0, *(row["step"] for row in rows)], "Stage 2 starts from what the warm start hands on"
-    assert drawn["y"] == pytest.approx([warm[-1]["value"], *(row["value"] for row in rows)])
-    highs = [row["over_seeds"]["high"] - row["value"] for row in (warm[-1], *rows)]
+    assert rows[0] == {**warm[-1], "stage": "rl", "part": "outcome", "step": 0, "share": 0.0}, "what is handed on"
+    assert drawn["x"] == [row["step"] for row in rows] and rows[1]["step"] > 0
+    assert drawn["y"] == pytest.approx([row["value"] for row in rows])
+    highs = [row["over_seeds"]["high"] - row["value"] for row in rows]
     assert drawn["error_y"]["array"] == pytest.approx(highs), "bars are over seeds, bands over problems"
     bands = [trace for trace in figures(page)["figure-entropy-outcome"]["data"] if trace.get("fill") == "toself"]
     (band,) = (trace for trace in bands if trace["name"] == "opd")
-    assert band["y"][: len(rows) + 1] == pytest.approx([row["over_problems"]["high"] for row in (warm[-1], *rows)])
+    assert band["y"][: len(rows)] == pytest.approx([row["over_problems"]["high"] for row in rows])
     mean = next(one for one in report["transfer"] if (one["arm"], one["seed"]) == ("opd", None))
     arrows = [trace for trace in traces(page, "figure-transfer", "opd") if len(trace["x"]) == 2]
     ends = [100 * mean[when]["in"] for when in ("from", "to")]

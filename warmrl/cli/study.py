@@ -70,19 +70,23 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
     fair(study, asked.accept)
     reasons = {cell: known.why(cell) for cell in cells}
     say_damaged(folder)
-    record.begin(states(record, known, reasons))
-    plan_once(record, known.store, asked, stopping)
-    with listener_for(record) as listener:
-        work = StudyRun(
-            record,
-            lambda cell: cell_command(cell, folder / MERGED, folder, asked.options()),
-            asked.jobs,
-            threads(asked.jobs, asked.processes or most_processes(study)),
-            stopping,
-            listener,
-        )
-        listener.planned(reasons)
-        work.run([cell for cell, why in reasons.items() if why is not None])
+    seen = record.told()
+    record.begin(asked_for(reasons), others(record, known, reasons), seen)
+    try:
+        plan_once(record, known.store, asked, stopping)
+        with listener_for(record) as listener:
+            work = StudyRun(
+                record,
+                lambda cell: cell_command(cell, folder / MERGED, folder, asked.options()),
+                asked.jobs,
+                threads(asked.jobs, asked.processes or most_processes(study)),
+                stopping,
+                listener,
+            )
+            listener.planned(reasons)
+            work.run([cell for cell, why in reasons.items() if why is not None])
+    finally:
+        record.end()
     if stopping():
         raise Interrupted(stopped_sentence(stopping(), work.stopped), 128 + stopping())
     found = summarise(record, report_study(record), reasons)
@@ -116,23 +120,21 @@ def most_processes(study: StudyFile) -> int:
     return max(file.recipe.launch.processes for file in study.recipes.values())
 
 
-def states(record: StudyRecord, known: Known, reasons: Mapping[Cell, str | None]) -> dict[Cell, State]:
-    """The states of all cells as they are found; what another process is at, or failed at, is left as it says."""
-    from warmrl.engine.run_place import known_study
+def asked_for(reasons: Mapping[Cell, str | None]) -> dict[Cell, State]:
+    """The states of the cells that this process is asked for, before it starts any."""
+    return {cell: "finished" if why is None else "waiting" for cell, why in reasons.items()}
+
+
+def others(record: StudyRecord, known: Known, reasons: Mapping[Cell, str | None]) -> dict[Cell, State]:
+    """The states of the other cells as they are found; what another process failed at is left as it says."""
     from warmrl.engine.study_child import at_work
 
-    there = {record.folder / one["folder"]: one["state"] for one in known_study(record.folder).get("cells", [])}
-    found: dict[Cell, State] = {}
-    for cell in record.study.cells:
-        folder = record.folder / cell.folder
-        state = there.get(folder)
-        if cell not in reasons and state == "failed":
-            continue
-        if cell not in reasons and at_work(folder):
-            found[cell] = "running"
-            continue
-        found[cell] = "finished" if (reasons[cell] if cell in reasons else known.why(cell)) is None else "waiting"
-    return found
+    there = record.told()
+    left = [cell for cell in record.study.cells if cell not in reasons and there.get(cell) != "failed"]
+    working = {cell for cell in left if at_work(record.folder / cell.folder)}
+    return {
+        cell: "running" if cell in working else "finished" if known.why(cell) is None else "waiting" for cell in left
+    }
 
 
 def fair(study: StudyFile, accept: Sequence[str]) -> None:
@@ -150,22 +152,23 @@ def plan_once(record: StudyRecord, store: Path, asked: Asked, stopping: Any) -> 
     from warmrl.engine.study_plan import study_plan, used
 
     file, of = record.folder / PLAN, key_of({"study": record.study.whole(), "accept": sorted(asked.accept)})
-    if object_in(file).get("of") == of:
+    if object_in(file).get("of") == of and not asked.measure:
         return
     print(f"Planning {len(record.study.cells)} cells ...", file=sys.stderr, flush=True)  # noqa: T201
     found = study_plan(
         record.study, store, None, asked.accept, jobs=asked.jobs, measure=asked.measure, stopping=stopping
     )
     with record.alone():
-        if object_in(file).get("of") != of:  # nor has another process planned meanwhile
-            write_json(file, found | {"of": of, "used": used(record.study, record.folder)})
+        if object_in(file).get("of") != of or asked.measure:  # nor has another process planned meanwhile
+            own = {"of": of, "study": key_of(record.study.whole()), "used": used(record.study, record.folder)}
+            write_json(file, found | own)
 
 
 def report_study(record: StudyRecord) -> list[Path]:
     """Write the report of whatever is there; its files."""
     from warmrl.engine.study_report import write_study_report
 
-    with record.alone():
+    with record.report_lock:
         write_study_report(record.study, record.folder)
     return [file for name in ("json", "html", "md") if (file := record.folder / f"report.{name}").exists()]
 

@@ -17,7 +17,8 @@ from warmrl.engine.following_study import Cell, Study
 
 COLOURS = ("cyan", "magenta", "yellow", "green", "red", "blue", "bright_cyan", "bright_magenta", "bright_yellow",
            "bright_green", "bright_red", "bright_blue")  # fmt: skip
-STATES = {"running": "cyan", "finished": "green", "waiting": "dim", "failed": "red", "died": "red", "silent": "yellow"}
+STATES = {"running": "cyan", "finished": "green", "waiting": "dim", "failed": "red", "died": "red", "silent": "yellow",
+          "stopped": "yellow"}  # fmt: skip
 # Points of a curve that are drawn: more than a wide terminal has columns of dots.
 POINTS = 250
 # Two charts stand side by side from this width on, three from the next.

@@ -9,7 +9,6 @@ from functools import reduce
 from typing import Any
 
 from warmrl.domain.config import choices_in
-from warmrl.domain.names import CheckpointName
 from warmrl.domain.recipe import Recipe
 from warmrl.domain.stages import CuratorConfig, MethodConfig, StageConfig
 from warmrl.engine.entries import Entries
@@ -73,8 +72,8 @@ def steps_of(config: MethodConfig, problems: int) -> int:
     return config.steps or max(1, math.ceil(getattr(config, "epochs", 1) * read / config.prompts_per_step))
 
 
-def stage_budget(entries: Entries, name: str, work: Mapping[str, Any] | None = None, last: int | None = None) -> Budget:
-    """One stage's amounts, up to the step `last`. `work` is its part of a plan of resources: tokens, operations."""
+def stage_budget(entries: Entries, name: str, work: Mapping[str, Any] | None = None) -> Budget:
+    """One stage's amounts, whole. `work` is its part of a plan of resources: tokens, operations."""
     config = stage_config(entries.file.recipe.stage[name])
     if isinstance(config, CuratorConfig):
         return curator_budget(entries, name, config)
@@ -82,8 +81,7 @@ def stage_budget(entries: Entries, name: str, work: Mapping[str, Any] | None = N
         return Budget()
     by_epochs = not config.steps
     problems, at_most = problems_of(entries, name) if by_epochs else (0, False)
-    whole = steps_of(config, problems)
-    steps = min(whole, last or whole)
+    steps = steps_of(config, problems)
     prompts = steps * config.prompts_per_step
     completions = prompts * getattr(config, "samples_per_prompt", 1)
     tokens = completions * work["completion_tokens"] if work else 0.0
@@ -93,7 +91,7 @@ def stage_budget(entries: Entries, name: str, work: Mapping[str, Any] | None = N
         tokens=tokens,
         teacher_tokens=tokens if config.teacher_needs() else 0.0,
         updates=steps * config.updates_per_rollout,
-        flops=work["flops"] * steps / whole if work else 0.0,
+        flops=work["flops"] if work else 0.0,
         at_most=at_most,
     )
 
@@ -110,13 +108,8 @@ def curator_budget(entries: Entries, name: str, config: CuratorConfig) -> Budget
 
 
 def warm_budget(entries: Entries, outcome: str, work: Mapping[str, Mapping[str, Any]] | None = None) -> Budget:
-    """All of an arm's warm start, to where the outcome takes it up. `work`: a plan's stages by name."""
-    recipe = entries.file.recipe
-    entry = CheckpointName.parse(stage_config(recipe.stage[outcome]).policy)
-    amounts = (
-        stage_budget(entries, one, (work or {}).get(one), entry.step if one == entry.stage else None)
-        for one in before(recipe, outcome)
-    )
+    """All of an arm's warm start, with steps behind the one that is handed on. `work`: a plan's stages by name."""
+    amounts = (stage_budget(entries, one, (work or {}).get(one)) for one in before(entries.file.recipe, outcome))
     return reduce(Budget.__add__, amounts, Budget())
 
 

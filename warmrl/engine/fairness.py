@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from warmrl.domain.errors import RecipeError
-from warmrl.engine.fairness_settings import Arm, Content, Read, Told, arms_of, own_settings, tree, ways
+from warmrl.engine.fairness_settings import (
+    Arm,
+    Content,
+    Read,
+    Told,
+    arms_of,
+    earlier,
+    own_settings,
+    tree,
+    warm_settings,
+    ways,
+)
 from warmrl.engine.recipe_file import NAMED
 from warmrl.engine.study_budget import match_row
 from warmrl.engine.study_file import StudyFile
@@ -71,6 +82,7 @@ def fairness(study: StudyFile, accepted: Sequence[str] = (), work: Mapping[str, 
             found.compare(f"{kind}.{name}", {arm: one[name] for arm, one in tables.items() if name in one})
     label = next(iter(arms.values())).label
     compare_stages(found, {name: one["stage"] for name, one in trees.items()}, table.outcome, label)
+    compare_earlier(found, arms, table.control)
     judge = Judge(study, arms, accepted)
     rows = [judge.row(path, values) for path, values in found.different.items()]
     rows.append(judge.declared_amount(match_row(study, arms, work)))
@@ -89,6 +101,20 @@ def compare_stages(found: Comparison, stages: Mapping[str, Mapping[str, Any]], o
         needed = name in ("policy",)  # a warm start that begins elsewhere differs from those that begin at the base
         values = {arm: one.get(name, MISSING) for arm, one in warm.items() if name in one or needed}
         found.compare(f"stage.{label}.{name}", values)
+
+
+def compare_earlier(found: Comparison, arms: Mapping[str, Arm], control: str) -> None:
+    """Stages that train before a warm start's last: those of one name setting by setting, and what each reads and
+    trains with what another arm's warm start does; what else they are is the method's own.
+    """
+    for stage in dict.fromkeys(stage for arm in arms.values() for stage in earlier(arm)):
+        own = {name: warm_settings(arm, stage) for name, arm in arms.items() if stage in earlier(arm)}
+        other = next((name for name in (control, *arms) if name not in own and arms[name].entry), None)
+        for setting in dict.fromkeys(setting for one in own.values() for setting in one):
+            values = {name: one[setting] for name, one in own.items() if setting in one}
+            if other and (entry := arms[other].entry) and setting in ("data", "train"):
+                values = {other: warm_settings(arms[other], entry)[setting], **values}
+            found.compare(f"stage.{stage}.{setting}", values)
 
 
 def compare_ways(arms: Mapping[str, Arm], outcome: str) -> Iterator[Row]:
@@ -110,6 +136,8 @@ class Judge:
     study: StudyFile
     arms: Mapping[str, Arm]
     accepted: Sequence[str]
+    used: set[tuple[str, str]] = field(default_factory=set)
+    """Arms and paths that they declare, of declarations that explain something."""
 
     def row(self, path: str, values: Mapping[str, Any]) -> Row:
         """One difference, with the arms that differ from the control (or the first that has the setting)."""
@@ -122,7 +150,8 @@ class Judge:
     def judged(self, row: Row, odd: Sequence[str], first: str) -> Row:
         """The row with its status and reason."""
         path = row["path"]
-        reasons = {arm: self.reason(arm, path) or self.reason(first, path) for arm in odd}
+        shared = self.reason(first, path) if odd else None
+        reasons = {arm: self.reason(arm, path) or shared for arm in odd}
         lacking = [arm for arm, why in reasons.items() if why is None]
         said: dict[str, list[str]] = {}
         for arm, why in reasons.items():
@@ -140,8 +169,9 @@ class Judge:
     def reason(self, arm: str, path: str) -> str | None:
         """What an arm declares of a path, or of a table that it is in."""
         paths = (path, self.own_path(arm, path))
-        found = (why for at, why in self.study.declared[arm].items() for one in paths if covered(one, [at]))
-        return next(found, None)
+        found = {at: why for at, why in self.study.declared[arm].items() if any(covered(one, [at]) for one in paths)}
+        self.used |= {(arm, at) for at in found}
+        return next(iter(found.values()), None)
 
     def declared_amount(self, row: Row) -> Row:
         """The budget's row, whose status follows from its arms that do not match."""
@@ -156,21 +186,15 @@ class Judge:
         """Declared or accepted paths in which nothing differs: they would hide a later mistake."""
         shared = self.study.study.declared
         for path in shared:
-            if not any(covered(row["path"], [path]) and row["differ"] for row in rows):
+            if not any((arm, path) in self.used for arm in self.study.arms):
                 yield self.useless(path, "`[study.declared]`", rows)
         for arm in self.study.arms:
-            for path in self.study.declared[arm]:
-                hits = [row for row in rows if arm in row["differ"] and self.reason(arm, row["path"])]
-                own = self.study.declared[arm][path] != shared.get(path)
-                if own and not any(self.hit(arm, row["path"], path) for row in hits):
+            for path, why in self.study.declared[arm].items():
+                if why != shared.get(path) and (arm, path) not in self.used:
                     yield self.useless(path, f"`[arm.{arm}.declared]`", rows)
         for path in self.accepted:
             if not any(covered(row["path"], [path]) and row["differ"] for row in rows):
                 yield self.useless(path, f"`--accept {path}`", rows)
-
-    def hit(self, arm: str, path: str, at: str) -> bool:
-        """Whether one declaration of an arm speaks of a path."""
-        return covered(path, [at]) or covered(self.own_path(arm, path), [at])
 
     def own_path(self, arm: str, path: str) -> str:
         """A path of the warm start as the arm spells it, whose entry's stage may have another name."""

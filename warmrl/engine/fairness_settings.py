@@ -79,10 +79,20 @@ def arms_of(study: StudyFile) -> dict[str, Arm]:
 
 
 def entry_stage(study: StudyFile, arm: str) -> str | None:
-    """The stage that trains what the outcome starts from; None where nothing does (`none`, or the base itself)."""
-    name = CheckpointName.parse(study.entry(arm))
-    stage = study.recipes[arm].recipe.stage.get(name.stage) if name.run is None else None
-    return name.stage if stage is not None and isinstance(stage.config, MethodConfig) else None
+    """The stage that trains what the outcome starts from, behind stages that train nothing; None where none does."""
+    recipe = study.recipes[arm].recipe
+    line = policy_line(recipe, study.entry(arm))
+    return next(
+        (one for one in line if one in recipe.stage and isinstance(recipe.stage[one].config, MethodConfig)), None
+    )
+
+
+def policy_line(recipe: Recipe, policy: str) -> list[str]:
+    """The stages that a policy comes from, one behind the other, and what the first of them starts from."""
+    name = CheckpointName.parse(policy)
+    if name.run is not None or name.stage not in recipe.stage:
+        return [policy]
+    return [name.stage, *policy_line(recipe, stage_config(recipe.stage[name.stage]).policy)]
 
 
 def tree(arm: Arm, outcome: str) -> dict[str, Any]:
@@ -107,8 +117,10 @@ def tree(arm: Arm, outcome: str) -> dict[str, Any]:
     choice = recipe.stage[outcome]
     settings = plain(choice.config, skip=frozenset({"policy", "data"}))
     found["stage"] = {outcome: {"use": choice.use, **settings, "data": read(arm, outcome)}}
-    if arm.entry is not None:
-        found["stage"][arm.label] = warm_settings(arm, arm.entry)
+    start = policy_line(recipe, stage_config(choice).policy)[-1]
+    elsewhere = {"policy": start} if CheckpointName.parse(start).run is not None else {}
+    if arm.entry is not None or elsewhere:
+        found["stage"][arm.label] = (warm_settings(arm, arm.entry) if arm.entry else {}) | elsewhere
     return found
 
 
@@ -285,7 +297,7 @@ def places(arm: Arm, outcome: str) -> list[str]:
 
 
 def warm_settings(arm: Arm, stage: str) -> dict[str, Any]:
-    """What the entry's stage has that every method has; sampling settings where it samples."""
+    """What a training stage has that every method has; sampling settings where it samples."""
     config = stage_config(arm.recipe.stage[stage])
     assert isinstance(config, MethodConfig)
     samples = "sampler" in config.reads
@@ -296,9 +308,12 @@ def warm_settings(arm: Arm, stage: str) -> dict[str, Any]:
         if name != "temperature" or samples
         if name != "max_tokens" or samples or config.normalise == "constant"
     ]
-    start = CheckpointName.parse(config.policy)
-    elsewhere = {"policy": config.policy} if start.run is not None else {}
-    return {name: plain(getattr(config, name)) for name in wanted} | {"data": read(arm, stage)} | elsewhere
+    return {name: plain(getattr(config, name)) for name in wanted} | {"data": read(arm, stage)}
+
+
+def earlier(arm: Arm) -> list[str]:
+    """The stages that train before the entry's."""
+    return [one for one in arm.warm if one != arm.entry and isinstance(arm.recipe.stage[one].config, MethodConfig)]
 
 
 def own_settings(arm: Arm) -> str:

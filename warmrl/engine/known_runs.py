@@ -14,7 +14,7 @@ from typing import Any
 from warmrl.domain.errors import UsageError
 from warmrl.engine.following import Run, table
 from warmrl.engine.following_study import Study
-from warmrl.engine.run_place import RUN_FILE, STUDY_FILE, home
+from warmrl.engine.run_place import RUN_FILE, STUDY_FILE, home, is_row
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def is_ours(about: Any, kind: str) -> bool:
     if not isinstance(about, dict) or not all(isinstance(about.get(one), str) for one in ("name", "state")):
         return False
     if kind == "study":
-        return isinstance(about.get("cells"), list)
+        return isinstance(about.get("cells"), list) and all(map(is_row, about["cells"]))
     stages, entries = about.get("stages"), about.get("entries", [])
     if not isinstance(stages, dict) or not isinstance(entries, list):
         return False

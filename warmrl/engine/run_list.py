@@ -67,7 +67,7 @@ def rows_of(known: Sequence[Known]) -> list[Row]:
 
 def as_part(cell: Row, study: Row, known: Known) -> None:
     """What a cell and its study say of one another: that a cell failed which could not say so, and since when it is."""
-    told = {known.folder / str(one.get("folder")): one.get("state") for one in known.about["cells"]}
+    told = {known.folder / one["folder"]: one["state"] for one in known.about["cells"]}
     if cell.state == "died" and told.get(cell.folder) == "failed":
         cell.state = "failed"
     study.started = min(filter(None, (study.started, cell.started)), default=None)
@@ -79,9 +79,8 @@ def row(one: Known) -> Row:
     """What is known without looking at the store."""
     about, state, result = one.about, str(one.about["state"]), None
     if one.kind == "study":
-        cells = [cell for cell in about["cells"] if isinstance(cell, dict)]
-        done = sum(cell.get("state") == "finished" for cell in cells)
-        result = {"finished": done, "cells": len(cells)}
+        done = sum(cell["state"] == "finished" for cell in about["cells"])
+        result = {"finished": done, "cells": len(about["cells"])}
     elif one.kind != "measurement":
         run = Run(one.folder)
         result = run.headline() if state == "finished" else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -77,7 +77,7 @@ class StudyFile:
 
     def recipe(self, cell: Cell) -> RecipeFile:
         """The recipe of one cell. Raises `RecipeError` that says in which arm."""
-        table = json.loads(json.dumps(overlay(self.table, self.overlays[cell.arm])))
+        table = deepcopy(overlay(self.table, self.overlays[cell.arm]))
         table |= {"name": f"{self.name}-{cell.arm}-{cell.seed}".replace("--", "-minus-"), "seed": cell.seed}
         try:
             return validated(self.path, self.text, table)
@@ -130,8 +130,11 @@ def checked(path: Path, text: str, table: dict[str, Any]) -> StudyFile:
 
 
 def arm_problems(overlays: Mapping[str, Any]) -> Iterator[str]:
-    """Arms that are no overlays."""
+    """Arms that are no overlays, or whose folders are one where a filesystem takes `a` and `A` for the same."""
+    folders: dict[str, str] = {}
     for name, arm in overlays.items():
+        if (other := folders.setdefault(name.casefold(), name)) != name:
+            yield f"`arm.{name:.80}` and `arm.{other:.80}` differ in capitals alone; give one another name."
         if not isinstance(arm, dict):
             yield f"`arm.{name}` is {arm!r:.40}; an arm is a table of what it changes, as `[arm.{name}.stage.warm]`."
             continue

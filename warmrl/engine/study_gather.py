@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from warmrl.engine.following import mtime
+from warmrl.engine.keys import key_of
 from warmrl.engine.recipe_rules import stage_order
 from warmrl.engine.run_folder import RESOLVED, differences
 from warmrl.engine.run_place import MERGED, PLAN, RUN_FILE, known_study, object_in
@@ -152,7 +153,7 @@ def gather(study: StudyFile, folder: Path) -> Row:
     """Everything that the report of a study is made of, from what lies in its folder (`warmrl.report.study.build`)."""
     cells = found(study, folder)
     done = [one for one in cells if one.state[0] == "finished"]
-    plan = object_in(folder / PLAN)
+    plan = plan_of(study, folder)
     evaluations = [row for one in done for row in one.evaluations()]
     base, doubts = once([row for row in evaluations if row["arm"] is None])
     probes = [row for one in done for row in one.probes()]
@@ -172,6 +173,12 @@ def gather(study: StudyFile, folder: Path) -> Row:
         "reproduce": reproduce(study, [one.cell for one in done]),
         "findings": [*doubts, *others, *findings(done)],
     }
+
+
+def plan_of(study: StudyFile, folder: Path) -> Row:
+    """The plan of this very study; nothing where there is none, or where the recipe was changed since."""
+    plan = object_in(folder / PLAN)
+    return plan if plan.get("study") in (None, key_of(study.whole())) else {}
 
 
 def found(study: StudyFile, folder: Path) -> list[Found]:
@@ -242,19 +249,24 @@ def findings(cells: list[Found]) -> Iterator[str]:
 
 
 def reproduce(study: StudyFile, done: list[Cell]) -> list[str]:
-    """Commands, in the study's folder: the study, one cell, and the arms' finished runs at the end and at RL entry."""
+    """Commands: the study, one cell, and the arms' finished runs at the end and at RL entry."""
     own = study.study
     other = next((one for one in study.arms if one != own.control), own.control)
+    again = f'warmrl run "$STUDY/{MERGED}" --out "$STUDY"'
     commands = [
-        f"warmrl run {MERGED} --out .",
-        f"warmrl run {MERGED} --out . --only arm={other},seed={own.seeds[0]}",
+        f'STUDY="${{WARMRL_HOME:-runs}}/{study.name}"  # from the folder in which it was started; or what `--out` was',
+        again,
+        f"{again} --only arm={other},seed={own.seeds[0]}",
     ]
     arms = {name: [one for one in done if one.arm == name] for name in study.arms}
     arms = {name: cells for name, cells in arms.items() if cells}
     control = f" --control {own.control}" if own.control in arms else ""
     ends, entries = dict.fromkeys(arms, own.outcome), {name: study.entry(name) for name in arms}
     for points in (ends, entries) if len(arms) > 1 else ():
-        sides = [f"{name}={','.join(f'{one.folder}#{points[name]}' for one in cells)}" for name, cells in arms.items()]
+        sides = [
+            f'"{name}={",".join(f"$STUDY/{one.folder}#{points[name]}" for one in cells)}"'
+            for name, cells in arms.items()
+        ]
         commands.append(f"warmrl compare {' '.join(sides)}{control}")
     return commands
 

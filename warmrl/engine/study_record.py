@@ -7,19 +7,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from filelock import FileLock
 
 from warmrl.domain.errors import UsageError
+from warmrl.engine.following_study import Study
 from warmrl.engine.keys import key_of
 from warmrl.engine.run_place import MERGED, STUDY_FILE, known_run, known_study, object_in
-from warmrl.engine.run_process import alive, this_process
+from warmrl.engine.run_process import this_process
 from warmrl.engine.storage import write_json, write_text
 from warmrl.engine.study_child import at_work
 from warmrl.engine.study_file import Cell, StudyFile
 
 State = Literal["waiting", "running", "finished", "failed"]
+NOTHING: Mapping[Cell, State] = MappingProxyType({})
 
 
 @dataclass
@@ -35,6 +38,11 @@ class StudyRecord:
         return FileLock(self.folder / ".lock")
 
     @cached_property
+    def report_lock(self) -> FileLock:
+        """Held while the report is written, which takes long: cells start and end meanwhile."""
+        return FileLock(self.folder / ".lock-report")
+
+    @cached_property
     def process(self) -> dict[str, Any]:
         """Who this is."""
         return this_process()
@@ -46,12 +54,27 @@ class StudyRecord:
         with self.lock:
             yield
 
-    def begin(self, cells: Mapping[Cell, State]) -> None:
-        """Write the recipe as it is and as one table, and what is known of the cells. Raises `UsageError`."""
+    def told(self) -> dict[Cell, State]:
+        """What `study.json` says of the study's cells."""
+        rows = {(one["arm"], one["seed"]): one["state"] for one in known_study(self.folder).get("cells", [])}
+        return {cell: rows[cell.arm, cell.seed] for cell in self.study.cells if (cell.arm, cell.seed) in rows}
+
+    def begin(
+        self,
+        asked: Mapping[Cell, State],
+        others: Mapping[Cell, State] = NOTHING,
+        seen: Mapping[Cell, State] = NOTHING,
+    ) -> None:
+        """Write the recipe as it is and as one table, and what is known of the cells. Raises `UsageError`.
+
+        The cells that are `asked` for are this process's. What was found out of the `others`, while `study.json` said
+        what was `seen`, holds only if nobody has said anything else since.
+        """
         file = self.study.path
         with self.alone():
             self.refuse_another()
-            self.update(cells)
+            now = self.told()
+            self.update({**asked, **{cell: one for cell, one in others.items() if now.get(cell) == seen.get(cell)}})
             if file.resolve() != (self.folder / MERGED).resolve():
                 write_text(self.folder / ("recipe.json" if file.suffix == ".json" else "recipe.toml"), self.study.text)
             write_json(self.folder / MERGED, self.study.whole())
@@ -61,10 +84,16 @@ class StudyRecord:
         here = object_in(self.folder / MERGED)
         if not here or key_of(here) == key_of(self.study.whole()):
             return
-        process = known_study(self.folder).get("process") or {}
-        busy = [str(cell) for cell in self.study.cells if at_work(self.folder / cell.folder)]
-        if alive(process) and process["pid"] != self.process["pid"]:
-            busy.append(f"process {process['pid']}")
+        known = known_study(self.folder)
+        cells = dict.fromkeys(
+            [*(str(one.folder) for one in self.study.cells), *(one["folder"] for one in known.get("cells", []))]
+        )
+        busy = [one for one in cells if at_work(self.folder / one)]
+        process, going_on = known.get("process") or {}, Study(self.folder)
+        going_on.poll()
+        own = (self.process["host"], self.process["pid"])
+        if going_on.state == "running" and process and (process["host"], process["pid"]) != own:
+            busy.append(f"process {process['pid']} on {process['host']}")
         if busy:
             raise UsageError(
                 f"Another process runs the study in {self.folder} ({', '.join(busy)}) by a recipe that differs from "

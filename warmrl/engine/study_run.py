@@ -67,7 +67,6 @@ class StudyRun:
             self.tell(signal.SIGTERM)  # something failed here: none is left behind, each comes to its border
             for child in self.running:
                 child.process.wait()
-            self.record.end()
 
     def tell(self, number: int) -> None:
         """Ask all cells at work to stop at their next border, each once: a second signal would end it at once."""

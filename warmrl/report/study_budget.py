@@ -75,16 +75,18 @@ def matched(known: Mapping[str, Any], rows: Sequence[Table]) -> list[Table]:
     control = (
         known["control"] if amounts.get(known["control"]) else next((a for a, one in amounts.items() if one), None)
     )
+    declared = {arm["name"]: arm.get("declared", {}).get("match") for arm in known["arms"]}
     accepted = any(row["path"] == "match" and row["status"] == "accepted" for row in known["fairness"])
     out = []
     for arm in known["arms"]:
         if arm["name"] in amounts:
-            amount, reason = amounts[arm["name"]], arm.get("declared", {}).get("match")
+            amount, reason = amounts[arm["name"]], declared[arm["name"]]
             ratio = amount / amounts[control] if amount is not None and control else None
             found = {"amount": amount, "ratio": ratio, "reason": reason}
             status = verdict(arm["name"] == known["control"], amount, ratio)
-            if status == "not matched" and (reason or accepted):
-                status = "declared" if reason else "accepted"
+            if status == "not matched":
+                found["reason"] = reason = reason or declared.get(control)
+                status = "declared" if reason else "accepted" if accepted else status
             out.append({"arm": arm["name"], **found, "status": status})
     return out
 

@@ -66,20 +66,13 @@ def regime_unit(report: Mapping[str, Any]) -> str:
 
 
 def track(curves: Sequence[Row], arm: str, part: str, base: Row | None) -> tuple[list[float], list[Row]]:
-    """Places and points of an arm in one part; the warm start starts from the base, Stage 2 from what it hands on."""
-    own = [row for row in curves if row["arm"] == arm]
-    warm = [row for row in own if row["part"] == "warm"]
-    if part == "warm":
-        stages = list(dict.fromkeys(row["stage"] for row in warm))
-        x = [100 * (stages.index(row["stage"]) + row["share"]) / len(stages) for row in warm]
-        before, x0 = base, 0.0
-        rows = warm
-    else:
-        rows = [row for row in own if row["part"] == "outcome"]
-        x, before, x0 = [float(row["step"]) for row in rows], warm[-1] if warm else base, 0.0
-    if rows and before and x[0] > 0:
-        return [x0, *x], [before, *rows]
-    return x, rows
+    """Places and points of an arm in one part; the warm start starts from the base, Stage 2 at RL entry, step 0."""
+    rows = [row for row in curves if row["arm"] == arm and row["part"] == part]
+    if part == "outcome":
+        return [float(row["step"]) for row in rows], rows
+    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    x = [100 * (stages.index(row["stage"]) + row["share"]) / len(stages) for row in rows]
+    return ([0.0, *x], [base, *rows]) if rows and base and x[0] > 0 else (x, rows)
 
 
 def labels(look: Look, x: Sequence[float], part: str) -> list[str]:

@@ -73,18 +73,27 @@ def run(
         timed = measure is not None
         refuse_of_a_study(recipe, {"jobs": jobs > 1, "only": only, "accept": accept, "measure": timed, "cell": cell})
     file = study.recipe(cell_of(study, cell)) if study and cell else recipe_file.read(recipe, sets or [])
-    count = processes or file.recipe.launch.processes
     folder = folder_of(file, out)
     start_checks(file, folder)
     slurm.adopt()
-    launch.require(processes)
     with only_one(folder, stopping) if cell and not launch.launched() else nullcontext():
-        if count > 1 and not launch.launched():
-            raise typer.Exit(launch.start(count, sys.argv[1:], stopping))
-        with launch.quiet(not launch.is_first()):
-            report = execute(file, folder, stopping, tracker, trust_remote_code)
+        report = in_processes(file, folder, stopping, processes, tracker, trust_remote_code)
     if as_json and launch.is_first():
         print(json.dumps(report))  # noqa: T201
+
+
+def in_processes(
+    file: RecipeFile, folder: Path, stopping: Any, processes: int | None, tracker: str | None, allow_code: bool
+) -> dict[str, Any]:
+    """Run in as many processes as are asked for, or the recipe says: this one is one of them, or starts them all."""
+    from warmrl.engine import launch
+
+    launch.require(processes)
+    count = processes or file.recipe.launch.processes
+    if count > 1 and not launch.launched():
+        raise typer.Exit(launch.start(count, sys.argv[1:], stopping))
+    with launch.quiet(not launch.is_first()):
+        return execute(file, folder, stopping, tracker, allow_code)
 
 
 def refuse_of_a_study(recipe: Path, given: Mapping[str, Any]) -> None:

@@ -215,7 +215,7 @@ def test_a_person_sees_where_every_cell_is(terminal: bool, tmp_path: Path, monke
         listener.ended(failing, "failed", "The disk is full.")
     assert isinstance(console.file, io.StringIO)
     said = console.file.getvalue() if terminal else piped.getvalue()
-    shown = ["1 of 3 cells are finished and reused: none, seed 1", "sft, seed 1; sft, seed 2 (it is new)"]
+    shown = ["1 of 3 cells are finished and reused: none, seed 1", "To run (it is new): sft, seed 1; sft, seed 2"]
     shown += ["rl 40/180  reward 0.250  entropy 1.500", "The disk is full."]
     shown += ["seed 2", "waiting", "reused", "done 0:00", "failed 0:00"] if terminal else ["finished after 0:00"]
     for words in shown:
@@ -230,7 +230,14 @@ def command(*arguments: str) -> Result:
 def test_options_of_a_study_are_refused_for_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("warmrl.engine.signals.Stopping", lambda: lambda: 0)  # this process keeps its own
     recipe = write_recipe(tmp_path, stage={"rl": RL | {"policy": "base"}})
-    given = {"jobs": ["2"], "only": ["arm=sft"], "cell": ["sft,1"], "accept": ["match"], "measure": []}
+    given = {
+        "jobs": ["2"],
+        "only": ["arm=sft"],
+        "cell": ["sft,1"],
+        "accept": ["match"],
+        "measure": [],
+        "no-measure": [],
+    }
     for option, values in given.items():
         refused = command("run", str(recipe), f"--{option}", *values).exception
         assert isinstance(refused, UsageError) and f"`--{option}` is for a study" in str(refused)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from warmrl.domain.errors import RecipeError
+from warmrl.domain.errors import RecipeError, UsageError
 from warmrl.engine import study_file
 from warmrl.engine.fairness import fairness, refuse_unexplained
 from warmrl.engine.recipe_file import overlay, parse
@@ -139,16 +139,40 @@ def test_a_warm_start_behind_one_that_trains_nothing_is_found() -> None:
     assert set(rows) == {"stage.warm.learning_rate", "match"} and rows["match"]["arms"]["b"] == "160,000 prompts"
 
 
+@pytest.mark.parametrize("control", [{}, {"stage": {"warm": NONE}}])
 @pytest.mark.parametrize(
-    "stages",
+    ("stages", "path"),
     [
-        {"warm": NONE | {"policy": "/another/run#sft"}},
-        {"warm": {"policy": "/another/run#sft"}},
-        {"mid": {**WARM, "steps": 1, "policy": "/another/run#rl"}, "warm": {"policy": "mid", "steps": 79}},
+        ({"warm": NONE | {"policy": "/another/run#sft"}}, "stage.warm.policy"),
+        ({"warm": {"policy": "/another/run#sft"}}, "stage.warm.policy"),
+        ({"mid": {**WARM, "steps": 1, "policy": "/another/run#rl"}, "warm": {"policy": "mid", "steps": 79}},
+         "stage.mid.policy"),
     ],
-)
-def test_a_start_from_another_run_is_found(stages: dict[str, Any]) -> None:
-    assert found(b={"stage": stages}) == ["stage.warm.policy"]
+)  # fmt: skip
+def test_a_start_from_another_run_is_found(control: dict[str, Any], stages: dict[str, Any], path: str) -> None:
+    rows = fairness(study(a=control, b={"stage": stages}))
+    (row,) = [row for row in rows if row["path"] == path]
+    assert row["status"] == "unexplained" and row["reason"] == "b: not declared" and row["arms"]["a"] == "base"
+    assert [one["path"] for one in rows if one["status"] == "unexplained"] == [path]
+    both = fairness(study(a={"stage": stages}, b={"stage": stages}))
+    assert not [row for row in both if row["status"] == "unexplained"] and not [
+        row for row in both if ".." in row["path"]
+    ]
+
+
+def test_an_earlier_stage_may_have_the_name_of_the_controls_last() -> None:
+    two = {"stage": {"warm": {"data": "train", "steps": 1}, "final": {**WARM, "policy": "warm", "steps": 79},
+                     "rl": {"policy": "final"}}, "eval": {"at": ["base", "final", "rl"]}}  # fmt: skip
+    late = overlay(two, {"stage": {"final": {"data": "train"}}, "declared": {"stage.final.data": "its own"}})
+    assert found(b=two) == ["stage.warm.data"]
+    assert found(b=late) == ["stage.warm.data"] and found(b=late, status="declared")[0] == "stage.final.data"
+
+
+def test_nothing_explains_all_stages_at_once() -> None:
+    with pytest.raises(RecipeError, match=r"`arm\.b\.declared` has `stage`, which would explain all"):
+        study(b={"declared": {"stage": "everything"}})
+    with pytest.raises(UsageError, match="--accept data"):
+        fairness(study(b={}), ["data"])
 
 
 def test_stages_before_the_last_of_a_warm_start_are_compared() -> None:
@@ -165,12 +189,12 @@ def test_a_declaration_of_the_control_explains_its_difference_from_all() -> None
     slower = {"stage": {"warm": {"learning_rate": 1e-4}}}
     rows = fairness(study(a={"declared": {"stage.warm.learning_rate": "its own"}}, b=slower))
     assert [row["status"] for row in rows if row["path"] == "stage.warm.learning_rate"] == ["declared"]
-    assert not any("take that out" in row["reason"] or "did you mean" in row["reason"] for row in rows)
+    assert not any("take that out" in row["reason"] or "perhaps it means" in row["reason"] for row in rows)
 
 
 def test_a_misspelt_declaration_is_named() -> None:
     slower = {"stage": {"warm": {"learning_rate": 1e-4}}, "declared": {"stage.warm.learning_rte": "its own"}}
-    with pytest.raises(RecipeError, match=r"there is no difference: did you mean `stage\.warm\.learning_rate`"):
+    with pytest.raises(RecipeError, match=r"there is no difference: perhaps it means `stage\.warm\.learning_rate`"):
         refuse_unexplained(fairness(study(b=slower)), Path("study.toml"))
 
 

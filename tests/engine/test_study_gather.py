@@ -139,7 +139,7 @@ def test_everything_there_is_read_and_reported(folder: Path) -> None:
     assert not any("collapse" in text for text in found["findings"])
     assert all("step" in row for row in found["training"]) and found["fairness"][0]["path"] == "match"
     phases = {(row["stage"], row["phase"]): row["seconds"] for row in found["timings"] if row["arm"] == "opd"}
-    assert phases == {("rl", "rollout"): 3.0, ("rl", "train"): 1.0, ("warm", "all"): 3.0}
+    assert phases == {("rl", "rollout"): 3.0, ("rl", "train"): 1.0, ("warm", "stages without steps"): 3.0}
     work = {row["stage"]: row for row in found["work"] if (row["arm"], row["seed"]) == ("opd", 1)}
     assert work["rl"]["part"] == "outcome" and work["rl"]["prompts"] == 128 and "prompts" not in work["warm"]
     report = build(found)

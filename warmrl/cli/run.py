@@ -70,8 +70,8 @@ def run(
         run_study(study, asked, stopping)
         return
     if study is None:
-        timed = measure is not None
-        refuse_of_a_study(recipe, {"jobs": jobs > 1, "only": only, "accept": accept, "measure": timed, "cell": cell})
+        given = {"jobs": jobs > 1, "only": only, "accept": accept, "cell": cell}
+        refuse_of_a_study(recipe, given | {"measure": measure, "no-measure": measure is False})
     file = study.recipe(cell_of(study, cell)) if study and cell else recipe_file.read(recipe, sets or [])
     folder = folder_of(file, out)
     start_checks(file, folder)

@@ -129,7 +129,7 @@ def planned_sentences(reasons: Mapping[Cell, str | None]) -> Iterator[str]:
     if reused:
         yield f"{len(reused)} of {len(reasons)} cells are finished and reused: {'; '.join(map(str, reused))}."
     for why in dict.fromkeys(one for one in reasons.values() if one is not None):
-        yield f"To run: {'; '.join(str(cell) for cell, one in reasons.items() if one == why)} ({why})."
+        yield f"To run ({why}): {'; '.join(str(cell) for cell, one in reasons.items() if one == why)}."
 
 
 def words_of(run: Run) -> str:

@@ -133,7 +133,8 @@ def ending(found: Run | Study) -> str:
     report = found.folder / "report.md"
     last = f"; the last that came was {duration(found.quiet())} ago"
     if isinstance(found, Study):
-        stopped = f"{found.count('waiting')} of its {len(found.cells)} cells wait. The same command goes on."
+        left = found.count("waiting") + found.count("stopped")
+        stopped = f"{left} of its {len(found.cells)} cells wait. The same command goes on."
         failed = f"{found.count('failed')} of its {len(found.cells)} cells failed. The same command tries them again."
     else:
         stopped = failed = shown(found.error)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from warmrl.domain.errors import RecipeError
+from warmrl.domain.errors import RecipeError, UsageError
 from warmrl.engine.fairness_settings import (
     Arm,
     Content,
@@ -17,6 +17,7 @@ from warmrl.engine.fairness_settings import (
     arms_of,
     earlier,
     own_settings,
+    start,
     tree,
     warm_settings,
     ways,
@@ -67,8 +68,13 @@ def fairness(study: StudyFile, accepted: Sequence[str] = (), work: Mapping[str, 
 
     A row is {"path", "arms": {arm: value}, "status": matched | declared | accepted | unexplained, "reason"}. `work` has
     each arm's plan of resources, for a budget of tokens or operations; without it, it is made where it is needed.
-    Raises `DataError` for data that cannot be read.
+    Raises `DataError` for data that cannot be read, `UsageError` for what may not be accepted.
     """
+    for path in accepted:
+        if path in NAMED:
+            raise UsageError(
+                f"`--accept {path}` would accept every `[{path}.*]` at once; name one, or a setting of it."
+            )
     arms, table = arms_of(study), study.study
     found = Comparison()
     trees = {name: tree(arm, table.outcome) for name, arm in arms.items()}
@@ -83,6 +89,7 @@ def fairness(study: StudyFile, accepted: Sequence[str] = (), work: Mapping[str, 
     label = next(iter(arms.values())).label
     compare_stages(found, {name: one["stage"] for name, one in trees.items()}, table.outcome, label)
     compare_earlier(found, arms, table.control)
+    compare_starts(found, {name: start(arm, table.outcome) for name, arm in arms.items()})
     judge = Judge(study, arms, accepted)
     rows = [judge.row(path, values) for path, values in found.different.items()]
     rows.append(judge.declared_amount(match_row(study, arms, work)))
@@ -98,9 +105,13 @@ def compare_stages(found: Comparison, stages: Mapping[str, Mapping[str, Any]], o
     found.compare(f"stage.{outcome}", {arm: one[outcome] for arm, one in stages.items()})
     warm = {arm: one[label] for arm, one in stages.items() if label in one}
     for name in dict.fromkeys(name for one in warm.values() for name in one):
-        needed = name in ("policy",)  # a warm start that begins elsewhere differs from those that begin at the base
-        values = {arm: one.get(name, MISSING) for arm, one in warm.items() if name in one or needed}
-        found.compare(f"stage.{label}.{name}", values)
+        found.compare(f"stage.{label}.{name}", {arm: one[name] for arm, one in warm.items() if name in one})
+
+
+def compare_starts(found: Comparison, starts: Mapping[str, tuple[str, str | None]]) -> None:
+    """What all arms begin from: a policy of another run, under the stages that name one, is none of the base."""
+    for stage in dict.fromkeys(stage for _, stage in starts.values() if stage):
+        found.compare(f"stage.{stage}.policy", {arm: policy for arm, (policy, _) in starts.items()})
 
 
 def compare_earlier(found: Comparison, arms: Mapping[str, Arm], control: str) -> None:
@@ -207,7 +218,7 @@ class Judge:
     def useless(self, path: str, where: str, rows: Sequence[Row]) -> Row:
         """A declaration that explains nothing."""
         near = get_close_matches(path, [row["path"] for row in rows if row["differ"]], 1)
-        fix = f"did you mean `{near[0]}`?" if near else "take that out"
+        fix = f"perhaps it means `{near[0]}`" if near else "take that out"
         why = f"{where} names it, and there is no difference: {fix}"
         return {"path": path, "arms": {}, "status": "matched", "reason": why, "differ": []}
 

@@ -71,20 +71,32 @@ def arms_of(study: StudyFile) -> dict[str, Arm]:
     """Every arm, its results in no store: what is compared does not depend on what is there."""
     entries = {name: Entries(file, Path("no-store")) for name, file in study.recipes.items()}
     stages = {name: entry_stage(study, name) for name in study.arms}
-    label = stages[study.study.control] or next((one for one in stages.values() if one), "") or ""
+    label = shared_label(study, stages)
     outcome = study.study.outcome
     return {
         name: Arm(name, one, before(one.file.recipe, outcome), stages[name], label) for name, one in entries.items()
     }
 
 
+def shared_label(study: StudyFile, entries: Mapping[str, str | None]) -> str:
+    """What the entries' stages are called together: as the control's, where no arm has another stage of that name."""
+    control = study.study.control
+    names = [one for one in (entries[control], *entries.values()) if one]
+    others = {one for arm, entry in entries.items() for one in training(study, arm) if one != entry}
+    free = (one for one in names if one not in others)
+    return next(free, None) or next(iter(names), None) or CheckpointName.parse(study.entry(control)).stage
+
+
+def training(study: StudyFile, arm: str) -> list[str]:
+    """An arm's stages that train."""
+    return [name for name, one in study.recipes[arm].recipe.stage.items() if isinstance(one.config, MethodConfig)]
+
+
 def entry_stage(study: StudyFile, arm: str) -> str | None:
     """The stage that trains what the outcome starts from, behind stages that train nothing; None where none does."""
-    recipe = study.recipes[arm].recipe
-    line = policy_line(recipe, study.entry(arm))
-    return next(
-        (one for one in line if one in recipe.stage and isinstance(recipe.stage[one].config, MethodConfig)), None
-    )
+    own = training(study, arm)
+    line = policy_line(study.recipes[arm].recipe, study.entry(arm))
+    return next((one for one in line if one in own), None)
 
 
 def policy_line(recipe: Recipe, policy: str) -> list[str]:
@@ -117,11 +129,16 @@ def tree(arm: Arm, outcome: str) -> dict[str, Any]:
     choice = recipe.stage[outcome]
     settings = plain(choice.config, skip=frozenset({"policy", "data"}))
     found["stage"] = {outcome: {"use": choice.use, **settings, "data": read(arm, outcome)}}
-    start = policy_line(recipe, stage_config(choice).policy)[-1]
-    elsewhere = {"policy": start} if CheckpointName.parse(start).run is not None else {}
-    if arm.entry is not None or elsewhere:
-        found["stage"][arm.label] = (warm_settings(arm, arm.entry) if arm.entry else {}) | elsewhere
+    if arm.entry is not None:
+        found["stage"][arm.label] = warm_settings(arm, arm.entry)
     return found
+
+
+def start(arm: Arm, outcome: str) -> tuple[str, str | None]:
+    """What an arm begins from: the base, or a policy of another run and the stage that names it."""
+    line = [outcome, *policy_line(arm.recipe, stage_config(arm.recipe.stage[outcome]).policy)]
+    elsewhere = CheckpointName.parse(line[-1]).run is not None
+    return (line[-1], line[-2]) if elsewhere else ("base", None)
 
 
 def ways(arm: Arm, outcome: str) -> dict[str, Any]:

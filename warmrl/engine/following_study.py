@@ -28,7 +28,9 @@ class Cell:
 
     @property
     def state(self) -> str:
-        """`waiting`, `running`, `finished`, `failed`, or what its own run is found to be (`died`, `silent`)."""
+        """`waiting`, `running`, `finished`, `failed`, or what its run is found to be (`died`, `silent`, `stopped`)."""
+        if self.told == "waiting" and self.run.known and self.run.state == "stopped":
+            return "stopped"
         return self.run.state if self.told == "running" and self.run.known else self.told
 
     @property
@@ -48,15 +50,14 @@ class Study:
         self._file = JsonFile(self.folder / STUDY_FILE)
 
     def poll(self) -> None:
-        """Read what is new; cells that wait are not looked at, and of ended ones only whether they changed."""
+        """Read what is new; of cells that are not at work only whether they changed."""
         if self._file.read():
             known = {one.run.folder: one.run for one in self.cells}
             listed = self.known.get("cells")
             rows = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
             self.cells = [self._cell(one, known) for one in rows]
         for one in self.cells:
-            if one.told != "waiting":
-                one.run.poll()
+            one.run.poll()
 
     def _cell(self, row: dict[str, Any], known: dict[Path, Run]) -> Cell:
         """A cell as `study.json` has it; a run that was followed before goes on being."""

@@ -91,6 +91,8 @@ class Known:
         folder = self.folder / cell.folder
         run = known_run(folder)
         if run.get("state") != "finished":
+            if run.get("state") == "failed":
+                return "it failed before"
             return "it was begun and is not finished" if run else "it is new"
         entries = self.entries.of(cell)
         if not entries.can_tell():

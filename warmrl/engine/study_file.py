@@ -16,7 +16,7 @@ from warmrl.domain.recipe import Recipe
 from warmrl.domain.stages import MethodConfig
 from warmrl.domain.study import ArmName, StudyTable
 from warmrl.engine.recipe_errors import explain
-from warmrl.engine.recipe_file import STUDY, RecipeFile, assign, merged, overlay, validated
+from warmrl.engine.recipe_file import NAMED, STUDY, RecipeFile, assign, merged, overlay, validated
 from warmrl.engine.recipe_rules import inputs_of, stage_config
 
 OF_THE_STUDY = ("version", "name", "extends", "plugins", "seed", "study", "arm")
@@ -120,6 +120,7 @@ def checked(path: Path, text: str, table: dict[str, Any]) -> StudyFile:
         raise RecipeError(explain(path, error, StudyTable, "study")) from None
     overlays = {name: dict(arm) if isinstance(arm, dict) else arm for name, arm in arms.items()}
     problems = [*arm_problems(overlays), *name_problems(table, study, overlays)]
+    problems += wide_problems("study.declared", study.declared)
     if problems:
         raise RecipeError(f"{path}: " + " ".join(problems))
     declared = {name: study.declared | arm.pop("declared", {}) for name, arm in overlays.items()}
@@ -146,6 +147,15 @@ def arm_problems(overlays: Mapping[str, Any]) -> Iterator[str]:
         reasons = arm.get("declared", {})
         if not isinstance(reasons, dict) or not all(isinstance(one, str) and one.strip() for one in reasons.values()):
             yield f'`arm.{name}.declared` is a table of TOML paths and reasons, as `match = "longer, by design"`.'
+            continue
+        yield from wide_problems(f"arm.{name}.declared", reasons)
+
+
+def wide_problems(where: str, declared: Mapping[str, str]) -> Iterator[str]:
+    """Declarations that would explain whatever differs."""
+    for path in declared:
+        if path in NAMED:
+            yield f"`{where}` has `{path}`, which would explain all `[{path}.*]` at once; name one, or a setting of it."
 
 
 def arm_name_problems(name: str) -> Iterator[str]:

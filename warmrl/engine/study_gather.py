@@ -124,7 +124,7 @@ class Found:
         timed = {stage for stage, _ in sums}
         for stage in self.report["stages"]:
             if stage["name"] not in timed:
-                sums[stage["name"], "all"] = stage["seconds"]
+                sums[stage["name"], "stages without steps"] = stage["seconds"]
         if (rest := self.seconds_besides()) is not None:
             sums[BESIDES, "evaluation and the rest"] = rest
         order = [*(stage["name"] for stage in self.report["stages"]), BESIDES]

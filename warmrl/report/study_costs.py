@@ -107,7 +107,7 @@ def budget_table(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             "arm": arm["name"],
             "part": title,
             "first": part == "warm",
-            "cells": [large(counted[name][arm["name"]][part]) for name in COUNTED],
+            "cells": [large(counted[name][arm["name"]][part]) if arm["seeds"] else DASH for name in COUNTED],
             "matched": matched.get(arm["name"]),
         }
         for arm in report["arms"]
@@ -132,7 +132,9 @@ def phases(report: Mapping[str, Any]) -> tuple[list[str], dict[str, dict[str, fl
     found: dict[str, dict[str, float]] = {}
     for arm in report["arms"]:
         own = [row for row in rows if row["arm"] == arm["name"]]
-        seeds = len({row["seed"] for row in own}) or 1
+        if not own:
+            continue
+        seeds = len({row["seed"] for row in own})
         found[arm["name"]] = {
             name: sum(row["seconds"] for row in own if row["phase"] == name) / seeds for name in names
         }

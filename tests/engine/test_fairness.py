@@ -131,6 +131,8 @@ def test_how_results_are_computed_is_shown_where_it_differs() -> None:
     assert rows["stage.warm.token_budget"]["arms"] == {"a": 16384, "b": 4096, "c": "does not apply"}
     assert "seconds are not comparable" in rows["launch.processes"]["reason"]
     assert "launch.processes" not in {row["path"] for row in fairness(study(b={}))}
+    said = {row["path"]: row["reason"] for row in fairness(study(b=other), ["launch.processes"]) if not row["arms"]}
+    assert "changes no result" in said["launch.processes"]
 
 
 def test_a_warm_start_behind_one_that_trains_nothing_is_found() -> None:

@@ -126,11 +126,14 @@ def asked_for(reasons: Mapping[Cell, str | None]) -> dict[Cell, State]:
 
 
 def others(record: StudyRecord, known: Known, reasons: Mapping[Cell, str | None]) -> dict[Cell, State]:
-    """The states of the other cells as they are found; what another process failed at is left as it says."""
+    """The states of the other cells as they are found; what another process failed at, or starts, is left."""
+    from warmrl.engine.following_study import Study
     from warmrl.engine.study_child import at_work
 
-    there = record.told()
-    left = [cell for cell in record.study.cells if cell not in reasons and there.get(cell) != "failed"]
+    there, going_on = record.told(), Study(record.folder)
+    going_on.poll()
+    kept = ("failed", "running") if going_on.state == "running" else ("failed",)
+    left = [cell for cell in record.study.cells if cell not in reasons and there.get(cell) not in kept]
     working = {cell for cell in left if at_work(record.folder / cell.folder)}
     return {
         cell: "running" if cell in working else "finished" if known.why(cell) is None else "waiting" for cell in left

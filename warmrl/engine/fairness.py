@@ -90,14 +90,14 @@ def fairness(study: StudyFile, accepted: Sequence[str] = (), work: Mapping[str, 
     compare_stages(found, {name: one["stage"] for name, one in trees.items()}, table.outcome, label)
     compare_earlier(found, arms, table.control)
     compare_starts(found, {name: start(arm, table.outcome) for name, arm in arms.items()})
-    judge = Judge(study, arms, accepted)
+    ways_apart = list(compare_ways(arms, table.outcome))
+    judge = Judge(study, arms, accepted, [row["path"] for row in ways_apart])
     rows = [judge.row(path, values) for path, values in found.different.items()]
     rows.append(judge.declared_amount(match_row(study, arms, work)))
     rows += judge.stale(rows)
     own = [{key: value for key, value in row.items() if key != "differ"} for row in rows]
     curators = tuple(f"stage.{name}" for one in read["stage"].values() for name in one)
-    ways = compare_ways(arms, table.outcome)
-    return [*own, warm_row(arms), *ways, *groups(study, found.equal, label, curators), order_row(study, arms)]
+    return [*own, warm_row(arms), *ways_apart, *groups(study, found.equal, label, curators), order_row(study, arms)]
 
 
 def compare_stages(found: Comparison, stages: Mapping[str, Mapping[str, Any]], outcome: str, label: str) -> None:
@@ -109,9 +109,11 @@ def compare_stages(found: Comparison, stages: Mapping[str, Mapping[str, Any]], o
 
 
 def compare_starts(found: Comparison, starts: Mapping[str, tuple[str, str | None]]) -> None:
-    """What all arms begin from: a policy of another run, under the stages that name one, is none of the base."""
+    """What all arms begin from: a policy of another run, under each stage that names one, beside those of the base."""
+    base = any(stage is None for _, stage in starts.values())
     for stage in dict.fromkeys(stage for _, stage in starts.values() if stage):
-        found.compare(f"stage.{stage}.policy", {arm: policy for arm, (policy, _) in starts.items()})
+        own = {arm: policy for arm, (policy, where) in starts.items() if where in (None, stage) or not base}
+        found.compare(f"stage.{stage}.policy", own)
 
 
 def compare_earlier(found: Comparison, arms: Mapping[str, Arm], control: str) -> None:
@@ -147,6 +149,8 @@ class Judge:
     study: StudyFile
     arms: Mapping[str, Arm]
     accepted: Sequence[str]
+    ways: Sequence[str] = ()
+    """Paths of settings that differ and change no result."""
     used: set[tuple[str, str]] = field(default_factory=set)
     """Arms and paths that they declare, of declarations that explain something."""
 
@@ -220,6 +224,8 @@ class Judge:
         near = get_close_matches(path, [row["path"] for row in rows if row["differ"]], 1)
         fix = f"perhaps it means `{near[0]}`" if near else "take that out"
         why = f"{where} names it, and there is no difference: {fix}"
+        if any(covered(one, [path]) for one in self.ways):
+            why = f"{where} names it, which changes no result and needs no word: take that out"
         return {"path": path, "arms": {}, "status": "matched", "reason": why, "differ": []}
 
 

@@ -1,11 +1,11 @@
 """The tables and pictures of `docs/replication.md`, from the report of the study that it tells of.
 
-    python -m bench.replication keep runs/stage1_pocket runs/confound docs/replication   # numbers and pictures kept
+    python -m bench.replication keep runs/stage1_pocket runs/compared docs/replication   # numbers and pictures kept
     python -m bench.replication write docs/replication.md                                # its tables written again
 
-`keep` takes what the page needs of the study's `report.json` and of a comparison's (`warmrl compare`, of the two arms
-of the confound), and takes a picture of figures of the study's page in Chromium. A test checks that `write` changes
-nothing.
+`keep` takes what the page needs of the study's `report.json` and of comparisons of two of its arms (folders of
+`warmrl compare` in `runs/compared`: `entry`, `end`, `over`), and a picture of each of some figures of the study's page
+in Chromium. A test checks that `write` changes nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from warmrl.report.words import DASH, change, number, probability, span, verdict
 Report = Mapping[str, Any]
 BLOCK = re.compile(r"(<!-- table: ([^>]*) -->\n)(.*?)(<!-- end -->)", re.S)
 # What of a study's report the page's tables are made of.
-KEPT = ("name", "control", "seeds", "match", "interval", "suites", "arms", "metrics", "endpoints", "methods", "budget")
-STUDY, CONFOUND = "report.json", "confound.json"
+KEPT = ("arms", "metrics", "endpoints", "methods")
+STUDY, COMPARED = "report.json", "compared.json"
 PICTURES = {
     "entropy": "#figure-entropy-outcome",
     "pass": "#figure-pass-0-entry",
@@ -33,21 +33,18 @@ PICTURES = {
 WIDTH = 1000
 
 
-def keep(study: Path, confound: Path, out: Path) -> None:
+def keep(study: Path, compared: Path, out: Path) -> None:
     """Keep what the page is made of in a folder."""
     out.mkdir(parents=True, exist_ok=True)
     report = json.loads((study / "report.json").read_text())
     kept = {key: report[key] for key in KEPT}
-    regime = {key: report["regime"][key] for key in ("metric", "suite", "problems", "samples", "separation", "gain")}
-    write(out / STUDY, kept | {"regime": regime})
-    both = {point: json.loads((confound / point / "report.json").read_text()) for point in ("entry", "end")}
-    write(out / CONFOUND, {point: one["methods"] for point, one in both.items()})
+    regime = {key: report["regime"][key] for key in ("separation", "gain")}
+    (out / STUDY).write_text(json.dumps(kept | {"regime": regime}) + "\n")
+    pairs = {
+        file.parent.name: json.loads(file.read_text())["methods"] for file in sorted(compared.glob("*/report.json"))
+    }
+    (out / COMPARED).write_text(json.dumps(pairs) + "\n")
     pictures(study / "report.html", out)
-
-
-def write(file: Path, value: Any) -> None:
-    """Numbers, a line each, so that a later run's difference can be read."""
-    file.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def pictures(page: Path, out: Path) -> None:
@@ -68,11 +65,11 @@ def pictures(page: Path, out: Path) -> None:
 
 def page(text: str, folder: Path) -> str:
     """The page with its tables as the kept numbers have them."""
-    study, confound = (json.loads((folder / name).read_text()) for name in (STUDY, CONFOUND))
+    study, pairs = (json.loads((folder / name).read_text()) for name in (STUDY, COMPARED))
 
     def again(found: re.Match[str]) -> str:
         name, *what = found[2].split()
-        return f"{found[1]}{chr(10).join(TABLES[name](confound if name == 'confound' else study, *what))}\n{found[4]}"
+        return f"{found[1]}{chr(10).join(TABLES[name](pairs if name == 'compared' else study, *what))}\n{found[4]}"
 
     return BLOCK.sub(again, text)
 
@@ -101,9 +98,9 @@ def contrasts(report: Report, point: str, suite: str, *wanted: str) -> list[str]
     return lines(rows, [f"{row['metric']}: {row['arm']}" for row in rows])
 
 
-def confound(report: Report, point: str) -> list[str]:
-    """On-policy distillation against SFT on the teacher's samples: the same target, on-policy or not."""
-    rows = report[point]["contrasts"]
+def compared(pairs: Report, name: str, *suites: str) -> list[str]:
+    """A comparison of two arms: a row for each suite (default: all) and metric."""
+    rows = [row for row in pairs[name]["contrasts"] if not suites or row["suite"] in suites]
     return lines(rows, [f"{row['suite']}: {row['metric']}" for row in rows])
 
 
@@ -131,7 +128,7 @@ def separation(report: Report) -> list[str]:
 TABLES: dict[str, Callable[..., list[str]]] = {
     "endpoints": endpoints,
     "contrasts": contrasts,
-    "confound": confound,
+    "compared": compared,
     "separation": separation,
 }
 
@@ -141,12 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     kept = verbs.add_parser("keep")
-    for name in ("study", "confound", "out"):
+    for name in ("study", "compared", "out"):
         kept.add_argument(name, type=Path)
     verbs.add_parser("write").add_argument("page", type=Path)
     asked = parser.parse_args()
     if asked.verb == "keep":
-        keep(asked.study, asked.confound, asked.out)
+        keep(asked.study, asked.compared, asked.out)
     else:
         asked.page.write_text(page(asked.page.read_text(), asked.page.with_suffix("")))
 

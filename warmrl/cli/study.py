@@ -71,7 +71,7 @@ def run_study(study: StudyFile, asked: Asked, stopping: Any) -> None:
     reasons = {cell: known.why(cell) for cell in cells}
     say_damaged(folder)
     seen = record.told()
-    record.begin(asked_for(reasons), others(record, known, reasons), seen)
+    record.begin(asked_for(reasons), others(record, known, reasons, seen), seen)
     try:
         plan_once(record, known.store, asked, stopping)
         with listener_for(record) as listener:
@@ -125,15 +125,17 @@ def asked_for(reasons: Mapping[Cell, str | None]) -> dict[Cell, State]:
     return {cell: "finished" if why is None else "waiting" for cell, why in reasons.items()}
 
 
-def others(record: StudyRecord, known: Known, reasons: Mapping[Cell, str | None]) -> dict[Cell, State]:
-    """The states of the other cells as they are found; what another process failed at, or starts, is left."""
+def others(
+    record: StudyRecord, known: Known, reasons: Mapping[Cell, str | None], seen: Mapping[Cell, State]
+) -> dict[Cell, State]:
+    """The states of the other cells as they are found; what another process failed at, or starts, is left as `seen`."""
     from warmrl.engine.following_study import Study
     from warmrl.engine.study_child import at_work
 
-    there, going_on = record.told(), Study(record.folder)
+    going_on = Study(record.folder)
     going_on.poll()
     kept = ("failed", "running") if going_on.state == "running" else ("failed",)
-    left = [cell for cell in record.study.cells if cell not in reasons and there.get(cell) not in kept]
+    left = [cell for cell in record.study.cells if cell not in reasons and seen.get(cell) not in kept]
     working = {cell for cell in left if at_work(record.folder / cell.folder)}
     return {
         cell: "running" if cell in working else "finished" if known.why(cell) is None else "waiting" for cell in left

@@ -81,11 +81,8 @@ class Experiment:
         """Run everything; returns the report. Raises `Interrupted` after publishing a checkpoint."""
         try:
             return self.whole(self.run_all)
-        except WarmrlError as error:
-            self.folder.broke_off(str(error), "stopped" if isinstance(error, Interrupted) else "failed")
-            raise
         except Exception as error:
-            self.folder.broke_off(f"{type(error).__name__}: {error}", "failed")
+            self.folder.broke_off(error)
             raise
         finally:
             if self.used is not None:  # not of one that was refused before it began

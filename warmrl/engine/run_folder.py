@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from warmrl.domain.errors import WarmrlError
+from warmrl.domain.errors import Interrupted, WarmrlError
 from warmrl.domain.handoff import LOSS
 from warmrl.domain.names import CheckpointName
 from warmrl.engine.contamination import contamination
@@ -79,9 +79,10 @@ class RunFolder:
         clocks = {"now": self.now} if state == "running" else {"ended": moment()}
         write_json(self.path / RUN_FILE, about | {"order": entries.order()} | self.whose | clocks)
 
-    def broke_off(self, why: str, state: str) -> None:
+    def broke_off(self, error: Exception) -> None:
         """Write down that the run ended before its end, and why; one that a hand-off rule stopped stays `stopped`."""
-        about = known_run(self.path)
+        about, state = known_run(self.path), "stopped" if isinstance(error, Interrupted) else "failed"
+        why = str(error) if isinstance(error, WarmrlError) else f"{type(error).__name__}: {error}"
         if self.whose and about.get("process") == self.whose["process"]:
             state = state if about["state"] == "running" else about["state"]
             with suppress(OSError, WarmrlError):  # what went wrong may be the disk: that is what has to be said

@@ -93,12 +93,9 @@ class Regime:
         if base := self.base():
             yield {"arm": None, "stage": BASE, "part": None, "step": 0, "share": 0.0, **self.bands([base])}
         for arm in self.cells.arms:
-            found = self.runs(arm)
-            points = {
-                place: runs for place, runs in found.items() if place[0] != self.outcome
-            }  # then RL entry, along it
-            points |= {(self.outcome, step): runs for step, runs in self.along(arm).items()}
-            for (stage, step), runs in points.items():
+            warm = {place: runs for place, runs in self.runs(arm).items() if place[0] != self.outcome}
+            along = {(self.outcome, step): runs for step, runs in self.along(arm).items()}  # from RL entry on
+            for (stage, step), runs in (warm | along).items():
                 last = self.last(arm, stage)
                 part = "outcome" if stage == self.outcome else "warm"
                 own = [runs[seed] for seed in sorted(runs)]
